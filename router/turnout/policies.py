@@ -1,0 +1,100 @@
+"""The frozen values that say how a Router retries, cools down and falls back. Times are in seconds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from turnout_adapters.kinds import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a call may be sent again after a failed attempt.
+
+    `retries` is the default number of further attempts in one model group (default 2, LiteLLM's `num_retries`).
+    `by_kind` overrides it for a kind of failure (LiteLLM's `retry_policy`); the caller's own mistakes are retried
+    only if they are listed here. Further attempts go to another deployment where there is one.
+    """
+
+    retries: int = 2
+    by_kind: Mapping[Kind, int] = field(default_factory=dict[Kind, int])
+
+    def retries_for(self, kind: Kind, *, retryable: bool) -> int:
+        """Further attempts allowed after failures of this kind."""
+        return self.by_kind.get(kind, self.retries if retryable else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class CooldownPolicy:
+    """When a deployment is taken out of rotation, and for how long.
+
+    A circuit breaker in the manner of Finagle's failure accrual: it opens on `consecutive` failures in a row or when
+    the moving success rate falls below `success_rate` (with at least `min_samples` outcomes seen); the pause is
+    jittered, starts at `base` and doubles with every trip up to `cap`; one probe decides what follows.
+    LiteLLM's `allowed_fails` (failures within a minute before the deployment rests) replaces the two conditions when
+    given, `allowed_fails_by_kind` (`allowed_fails_policy`) does so for one kind, and `cooldown_time` fixes base and cap.
+    """
+
+    consecutive: int = 5
+    success_rate: float = 0.8
+    min_samples: int = 10
+    base: float = 5.0
+    cap: float = 60.0
+    auth_pause: float = 60.0
+    """Pause after a second refusal of the deployment's own credentials in a row."""
+    slow_start: float = 20.0
+    """After a recovery, seconds in which the deployment's share grows back to its weight."""
+    panic_interval: float = 2.0
+    """With every deployment out of rotation, one probe is let through this often."""
+    allowed_fails: int | None = None
+    allowed_fails_by_kind: Mapping[Kind, int] = field(default_factory=dict[Kind, int])
+    enabled: bool = True
+    """False (`disable_cooldowns`): no deployment ever rests."""
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackPolicy:
+    """Which model groups to try when a group cannot serve a call, by model group name."""
+
+    general: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    context_window: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    content_policy: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    default: tuple[str, ...] = ()
+    """For groups without an entry in `general` (LiteLLM's `default_fallbacks`)."""
+    limit: int = 5
+    """Fallback groups tried per call at most (`max_fallbacks`)."""
+
+    def chain(self, group: str, kind: Kind | None) -> tuple[str, ...]:
+        """The groups to try after `group` failed with this kind, best first."""
+        if kind is Kind.CONTEXT_WINDOW:
+            listed = self.context_window.get(group, self.context_window.get("*", ()))
+        elif kind is Kind.CONTENT_POLICY:
+            listed = self.content_policy.get(group, self.content_policy.get("*", ()))
+        else:
+            listed = self.general.get(group, self.general.get("*", self.default))
+        return tuple(name for name in listed if name != group)[: self.limit]
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetPolicy:
+    """How much retrying a model group may add to its load (Finagle's retry budget).
+
+    Every call earns `ratio` of a retry, `per_second` more are earned with time, and at most `ttl` seconds' worth is
+    kept. A retry on a deployment that has lately answered well is free: the budget is there to stop a dying group
+    from being hit harder, not to give up calls that a healthy deployment could serve.
+    """
+
+    ratio: float = 0.2
+    per_second: float = 1.0
+    ttl: float = 10.0
+    initial: float = 2.0
+    """Retries in hand at the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitPolicy:
+    """How long a call may wait for a limit, a Retry-After or a recovery before it fails."""
+
+    max_wait: float = 60.0
+    """Seconds per call in all, when the call has no shorter deadline."""
+    max_queue: int = 1000
+    """Calls waiting in one model group at once; further ones fail immediately."""
