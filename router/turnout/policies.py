@@ -1,6 +1,6 @@
 """The frozen values that say how a Router retries, cools down and falls back. Times are in seconds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from turnout_adapters.kinds import Kind
@@ -63,15 +63,17 @@ class FallbackPolicy:
     limit: int = 5
     """Fallback groups tried per call at most (`max_fallbacks`)."""
 
-    def chain(self, group: str, kind: Kind | None) -> tuple[str, ...]:
-        """The groups to try after `group` failed with this kind, best first."""
+    def chain(self, names: Sequence[str], kind: Kind | None) -> tuple[str, ...]:
+        """The groups to try after a call failed with this kind, best first; `names` are those the call goes by."""
+        default: tuple[str, ...] = ()
         if kind is Kind.CONTEXT_WINDOW:
-            listed = self.context_window.get(group, self.context_window.get("*", ()))
+            table = self.context_window
         elif kind is Kind.CONTENT_POLICY:
-            listed = self.content_policy.get(group, self.content_policy.get("*", ()))
+            table = self.content_policy
         else:
-            listed = self.general.get(group, self.general.get("*", self.default))
-        return tuple(name for name in listed if name != group)[: self.limit]
+            table, default = self.general, self.default
+        listed = next((table[name] for name in (*names, "*") if name in table), default)
+        return tuple(name for name in listed if name not in names)[: self.limit]
 
 
 @dataclass(frozen=True, slots=True)

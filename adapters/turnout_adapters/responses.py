@@ -1,0 +1,155 @@
+"""The openai-responses wire: bodies and events pass through, only the address, credentials and model are ours."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError, to_json
+
+from turnout_adapters.adapter import HTTPReply, HTTPRequest, Operation, Target, WireCall
+from turnout_adapters.errors import APIConnectionError, APIError, BadRequestError, InvalidReplyError
+from turnout_adapters.refusals import error_from_reply, request_id_of
+from turnout_adapters.sse import SSESplitter
+from turnout_adapters.types import (
+    TERMINAL_EVENTS,
+    CompactedResponse,
+    DeletedResponse,
+    InputTokenCount,
+    ItemList,
+    Response,
+    Result,
+    StreamEvent,
+    parse_event,
+)
+
+_ROUTES: dict[Operation, tuple[str, str]] = {
+    "create": ("POST", "/responses"),
+    "retrieve": ("GET", "/responses/{id}"),
+    "delete": ("DELETE", "/responses/{id}"),
+    "cancel": ("POST", "/responses/{id}/cancel"),
+    "input_items": ("GET", "/responses/{id}/input_items"),
+    "compact": ("POST", "/responses/compact"),
+    "input_tokens": ("POST", "/responses/input_tokens"),
+}
+
+_RESULTS: dict[Operation, type[Result]] = {
+    "create": Response,
+    "retrieve": Response,
+    "delete": DeletedResponse,
+    "cancel": Response,
+    "input_items": ItemList,
+    "compact": CompactedResponse,
+    "input_tokens": InputTokenCount,
+}
+
+_JSON = ("content-type", "application/json")
+_ACCEPT_JSON = ("accept", "application/json")
+_ACCEPT_EVENTS = ("accept", "text/event-stream")
+
+
+class ResponsesWire:
+    """Adapter of the wire that OpenAI, Azure and others speak natively. Stateless."""
+
+    wire = "openai-responses"
+
+    def request(self, call: WireCall, target: Target) -> HTTPRequest:
+        """The bytes to send. Raises BadRequestError if the body cannot be written as JSON."""
+        method, path = _ROUTES[call.operation]
+        if call.response_id is not None:
+            path = path.replace("{id}", quote(call.response_id, safe=""))
+        query = target.query
+        headers = [*target.headers, _ACCEPT_EVENTS if call.stream else _ACCEPT_JSON]
+        if target.token_provider is not None:
+            headers.append(("authorization", f"Bearer {target.token_provider()}"))
+        body = b""
+        if method == "GET":
+            query = "&".join(part for part in (query, _query(call.body, stream=call.stream)) if part)
+        elif call.operation in ("create", "compact", "input_tokens"):
+            body = _encode(call)
+            headers.append(_JSON)
+        if call.extra_headers:
+            headers = _overlay(headers, call.extra_headers)
+        url = f"{target.base_url}{path}?{query}" if query else f"{target.base_url}{path}"
+        return HTTPRequest(method, url, headers, body)
+
+    def response(self, call: WireCall, reply: HTTPReply) -> Result:
+        """The typed result of a successful answer. Raises InvalidReplyError if it is no such thing."""
+        model = _RESULTS[call.operation]
+        try:
+            result = model.model_validate_json(reply.body)
+        except ValidationError as error:
+            where = error.errors(include_url=False, include_input=False)[0]
+            raise InvalidReplyError(
+                f"the answer is not a {model.__name__}: {where['msg']}",
+                status=reply.status,
+                request_id=request_id_of(reply.headers),
+            ) from None
+        result.set_request_id(request_id_of(reply.headers))
+        return result
+
+    def decoder(self, call: WireCall) -> "ResponsesDecoder":  # noqa: ARG002 (the protocol's signature)
+        """A decoder for one stream."""
+        return ResponsesDecoder()
+
+    def error(self, reply: HTTPReply, provider: str, now: float) -> APIError:
+        """The typed error of a refused request."""
+        return error_from_reply(reply, provider, now)
+
+
+class ResponsesDecoder:
+    """Bytes of one event stream to events; unknown events pass through."""
+
+    __slots__ = ("_splitter", "_terminated")
+
+    def __init__(self) -> None:
+        self._splitter = SSESplitter()
+        self._terminated = False
+
+    def feed(self, data: bytes) -> list[StreamEvent]:
+        """Events completed by these bytes. Raises InvalidReplyError on data that is not a JSON object."""
+        events: list[StreamEvent] = []
+        for name, payload in self._splitter.feed(data):
+            try:
+                event = parse_event(name, payload)
+            except ValueError:
+                raise InvalidReplyError(f"an event of the stream is not a JSON object: {payload[:80]!r}") from None
+            if event.type in TERMINAL_EVENTS:
+                self._terminated = True
+            events.append(event)
+        return events
+
+    def close(self) -> list[StreamEvent]:
+        """The end of the bytes. Raises APIConnectionError if no terminal event came."""
+        if not self._terminated:
+            raise APIConnectionError("the stream ended before its last event")
+        return []
+
+
+def _encode(call: WireCall) -> bytes:
+    body = dict(call.body)
+    if call.model:
+        body["model"] = call.model
+    if call.stream:
+        body["stream"] = True
+    try:
+        return to_json(body, by_alias=True, exclude_none=False)
+    except PydanticSerializationError as error:
+        raise BadRequestError(f"the request cannot be written as JSON: {error}") from None
+
+
+def _query(params: Mapping[str, Any], *, stream: bool) -> str:
+    pairs = [(f"{name}[]" if isinstance(value, list | tuple) else name, value) for name, value in params.items() if value is not None]
+    if stream:
+        pairs.append(("stream", "true"))
+    return urlencode([(name, _plain(value)) for name, value in pairs], doseq=True)
+
+
+def _plain(value: object) -> object:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _overlay(headers: list[tuple[str, str]], extra: Mapping[str, str]) -> list[tuple[str, str]]:
+    replaced = {name.lower() for name in extra}
+    kept = [pair for pair in headers if pair[0].lower() not in replaced]
+    return [*kept, *((name.lower(), value) for name, value in extra.items())]

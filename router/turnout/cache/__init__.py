@@ -1,0 +1,1 @@
+"""Stores: where small facts are kept for a while."""

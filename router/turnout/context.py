@@ -1,0 +1,106 @@
+"""What one call is: the immutable request of the caller and the events that report on it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from turnout_adapters.adapter import Operation
+from turnout_adapters.types.route import Attempt, Route
+
+_CHARS_PER_TOKEN = 4
+_DEFAULT_OUTPUT_TOKENS = 256
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Call:
+    """One call of the Router, immutable. Times are seconds of the monotonic clock.
+
+    `model` is what the caller asked for; `pin` the state domain the call belongs to, None if it may go anywhere.
+    """
+
+    operation: Operation
+    model: str
+    body: Mapping[str, Any]
+    started: float
+    deadline: float
+    stream: bool = False
+    open_ended: bool = False
+    """The caller gave no deadline: it bounds the time until the answer begins, not a stream that is running."""
+    response_id: str | None = None
+    """The provider's own id, for operations on an existing response."""
+    pin: str | None = None
+    prefer: str | None = None
+    """Deployment id that made the state, first choice within the pinned domain."""
+    stateless: bool = False
+    """True for operations that any deployment of the pinned domain can do, whatever its model."""
+    tenant: str = ""
+    tags: tuple[str, ...] = ()
+    region: str | None = None
+    """The caller's `allowed_model_region`."""
+    attempt_timeout: float | None = None
+    retries: int | None = None
+    fallbacks: tuple[str, ...] | None = None
+    """Replaces the configured fallbacks for this call; () for none."""
+    extra_headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Call({self.operation}, {self.model!r})"
+
+
+@dataclass(slots=True)
+class Pick:
+    """What a strategy may look at besides the candidates: the call, the time in seconds, and chance."""
+
+    call: Call
+    now: float
+    rng: Random
+
+
+def estimate_tokens(body: Mapping[str, Any]) -> int:
+    """A call's likely size in tokens, without a tokenizer: a quarter of its characters, plus the output it may make."""
+    output = body.get("max_output_tokens")
+    expected = output if isinstance(output, int) else _DEFAULT_OUTPUT_TOKENS
+    return estimate_input_tokens(body) + expected
+
+
+def estimate_input_tokens(body: Mapping[str, Any]) -> int:
+    """Tokens of the input and instructions, estimated at four characters each."""
+    return (_characters(body.get("input")) + _characters(body.get("instructions"))) // _CHARS_PER_TOKEN + 1
+
+
+def _characters(value: object) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(_characters(part) for part in value.values())
+    if isinstance(value, list | tuple):
+        return sum(_characters(part) for part in value)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFinished:
+    """Telemetry: one request to one deployment ended."""
+
+    attempt: Attempt
+    operation: Operation
+    stream: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallFinished:
+    """Telemetry: one call ended. `error` is the class name of the error raised, None on success."""
+
+    operation: Operation
+    model: str
+    seconds: float
+    route: Route | None
+    error: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+RouterEvent = AttemptFinished | CallFinished
+Sink = Callable[[RouterEvent], None]

@@ -1,0 +1,1 @@
+"""What keeps a conversation on the account that holds its state."""

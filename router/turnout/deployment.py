@@ -1,0 +1,166 @@
+"""A deployment's identity and live state, and the model group it belongs to.
+
+State is changed only by pure code under the Router's lock (`engine/fleet.py`).
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the specification is data of the configuration; importing it here would be a cycle
+    from turnout.config import DeploymentSpec
+
+WINDOW = 60.0
+"""Seconds over which requests and tokens are limited."""
+
+
+@dataclass(slots=True)
+class Window:
+    """A limit over the last minute, exact: a log of what was used when. `limit` None means no limit."""
+
+    limit: int | None
+    used: int = 0
+    log: "deque[list[float]]" = field(default_factory=lambda: deque[list[float]]())
+
+    def expire(self, now: float) -> None:
+        """Forgets what is older than the window."""
+        while self.log and self.log[0][0] <= now - WINDOW:
+            self.used -= int(self.log.popleft()[1])
+
+    def room_at(self, amount: int, now: float) -> float:
+        """When `amount` more fits: `now` if it does already. An amount above the whole limit fits an empty window."""
+        if self.limit is None:
+            return now
+        self.expire(now)
+        over = self.used + min(amount, self.limit) - self.limit
+        if over <= 0:
+            return now
+        for stamp, used in self.log:
+            over -= int(used)
+            if over <= 0:
+                return stamp + WINDOW
+        return now + WINDOW
+
+    def take(self, amount: int, now: float) -> list[float]:
+        """Reserves, and returns the entry so that it can be settled."""
+        entry = [now, float(amount)]
+        self.log.append(entry)
+        self.used += amount
+        return entry
+
+    def settle(self, entry: list[float], actual: int) -> None:
+        """Corrects a reservation to what was really used, unless it has expired meanwhile."""
+        if self.log and entry[0] >= self.log[0][0]:
+            self.used += actual - int(entry[1])
+            entry[1] = float(actual)
+
+
+@dataclass(slots=True)
+class Health:
+    """What the circuit breaker knows. Changed by `engine/cooldown.py` only."""
+
+    failures: int = 0
+    """Consecutive failures."""
+    success: float = 1.0
+    """Moving success rate."""
+    samples: int = 0
+    trips: int = 0
+    """Trips since the last clean recovery; each doubles the pause."""
+    open_until: float | None = None
+    """None: closed. Once this time has passed: half-open."""
+    probing: bool = False
+    """A half-open probe is on its way."""
+    throttled_until: float = 0.0
+    recovered_at: float | None = None
+    last_success: float | None = None
+    auth_failures: int = 0
+    minute: "deque[float]" = field(default_factory=lambda: deque[float]())
+    """Times of recent failures, for LiteLLM's allowed_fails."""
+
+
+@dataclass(slots=True)
+class Latency:
+    """Moving averages of what strategies look at; None before the first measurement. Seconds."""
+
+    unary: float | None = None
+    """Seconds per answer, divided by its size (see `engine/cooldown.py`)."""
+    first_event: float | None = None
+    updated: float = 0.0
+
+
+class Deployment:
+    """One provider endpoint with an upstream model and credentials, and how it is doing."""
+
+    __slots__ = (
+        "due", "health", "id", "in_flight", "latency", "level", "position", "removed", "requests", "spec", "tokens",
+    )  # fmt: skip
+
+    def __init__(self, spec: "DeploymentSpec") -> None:
+        self.id = spec.id
+        self.health = Health()
+        self.latency = Latency()
+        self.in_flight = 0
+        self.removed = False
+        self.level = spec.order
+        self.due = inf
+        """When the group's heap brings it back; inf if it is not in there."""
+        self.position = -1
+        """Place in its group's list of ready deployments; -1 while it is not ready."""
+        self.requests = Window(None)
+        self.tokens = Window(None)
+        self.spec = spec
+        self.configure(spec)
+
+    def configure(self, spec: "DeploymentSpec") -> None:
+        """Takes a new specification and keeps the live state."""
+        self.spec = spec
+        self.requests.limit = spec.rpm
+        self.tokens.limit = spec.tpm
+
+    @property
+    def domain(self) -> str:
+        """The state domain: the account within which response ids are valid."""
+        return self.spec.domain
+
+    def weight(self, now: float, slow_start: float) -> float:
+        """Configured weight, reduced to at least a tenth while the deployment recovers (Envoy's slow start)."""
+        since = self.health.recovered_at
+        if since is None:
+            return self.spec.weight
+        age = (now - since) / slow_start if slow_start > 0 else 1.0
+        if age >= 1.0:
+            self.health.recovered_at = None
+            return self.spec.weight
+        return self.spec.weight * max(0.1, age)
+
+    def __repr__(self) -> str:
+        return f"Deployment({self.id!r}, group={self.spec.model_group!r}, in_flight={self.in_flight})"
+
+
+@dataclass(slots=True)
+class Budget:
+    """Retries a group has in hand. Changed by `engine/budget.py` only."""
+
+    tokens: float
+    updated: float
+
+
+@dataclass(slots=True, eq=False)
+class ModelGroup:
+    """Deployments that share a model name, with the index of those that are ready now.
+
+    `ready` holds, by order level, the deployments that can take a call; it is maintained on every change of state and
+    never rebuilt per call. `due` is a heap of (time, tie-breaker, deployment) of those that come back by themselves.
+    """
+
+    name: str
+    budget: Budget
+    members: list[Deployment] = field(default_factory=list[Deployment])
+    ready: dict[int, list[Deployment]] = field(default_factory=dict[int, list[Deployment]])
+    due: list[tuple[float, int, Deployment]] = field(default_factory=list[tuple[float, int, Deployment]])
+    levels: Sequence[int] = ()
+    last_panic: dict[str | None, float] = field(default_factory=dict[str | None, float])
+    """When a resting deployment was last probed for want of any other, by state domain (None: free calls)."""
+    tie: int = 0

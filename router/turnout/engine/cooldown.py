@@ -1,0 +1,162 @@
+"""When a deployment is benched and when it comes back: the circuit breaker, as pure functions on its Health.
+
+closed -> open on failures (CooldownPolicy); open -> half-open when its pause has passed; half-open lets one probe
+through, whose outcome closes or re-opens it. Sources: Finagle's FailureAccrualFactory (conditions, jittered growing
+pauses, probing), Envoy's slow start.
+"""
+
+from math import inf
+from random import Random
+
+from turnout.deployment import Deployment
+from turnout.policies import CooldownPolicy
+from turnout_adapters.kinds import Kind
+from turnout_adapters.types.route import Outcome
+
+_ALPHA = 0.1
+_LATENCY_ALPHA = 0.2
+_TYPICAL_OVERHEAD_TOKENS = 50
+_DEFAULT_THROTTLE = 5.0
+_QUOTA_PAUSE = 60.0
+_MINUTE = 60.0
+_AUTH = (Kind.AUTHENTICATION, Kind.PERMISSION, Kind.DEPLOYMENT_NOT_FOUND)
+
+
+def available_at(deployment: Deployment, now: float) -> float:
+    """When the deployment can take a call: `now` if it can, inf if only another call's end can tell."""
+    health, parallel = deployment.health, deployment.spec.max_parallel_requests
+    if deployment.removed or (parallel is not None and deployment.in_flight >= parallel):
+        return inf
+    if health.open_until is not None and health.probing:
+        return inf
+    return max(
+        health.throttled_until,
+        health.open_until or 0.0,
+        deployment.requests.room_at(1, now),
+        deployment.tokens.room_at(1, now),
+        now,
+    )
+
+
+def is_resting(deployment: Deployment, now: float) -> bool:
+    """True if the breaker keeps the deployment out: open, or half-open with its probe on the way."""
+    health = deployment.health
+    return health.open_until is not None and (health.probing or health.open_until > now)
+
+
+def why_unavailable(deployment: Deployment, now: float) -> str:
+    """One phrase for an error message."""
+    health, parallel = deployment.health, deployment.spec.max_parallel_requests
+    if deployment.removed:
+        return "removed"
+    if is_resting(deployment, now):
+        left = max((health.open_until or now) - now, 0.0)
+        return f"cooling down after {health.failures or health.auth_failures} failures, probed in {left:.1f} s"
+    if health.throttled_until > now:
+        return f"throttled by the provider for {health.throttled_until - now:.1f} s"
+    if parallel is not None and deployment.in_flight >= parallel:
+        return f"max_parallel_requests of {parallel} reached"
+    if deployment.requests.room_at(1, now) > now:
+        return f"rpm limit of {deployment.requests.limit} reached"
+    return f"tpm limit of {deployment.tokens.limit} reached"
+
+
+def record_success(deployment: Deployment, *, probe: bool, now: float) -> None:
+    """A complete answer."""
+    health = deployment.health
+    health.failures = health.auth_failures = 0
+    health.last_success = now
+    health.samples += 1
+    health.success += (1.0 - health.success) * _ALPHA
+    if probe:
+        _close(deployment, now)
+    elif health.samples >= 2 / _ALPHA:
+        health.trips = 0
+
+
+def record_failure(
+    deployment: Deployment,
+    outcome: Outcome,
+    kind: Kind,
+    *,
+    probe: bool,
+    now: float,
+    retry_after: float | None,
+    policy: CooldownPolicy,
+    rng: Random,
+) -> None:
+    """A failed attempt. The caller's mistakes and throttles prove that the deployment lives."""
+    if outcome in ("caller", "throttle") and probe:
+        _close(deployment, now)
+    if outcome == "throttle" and policy.enabled:
+        pause = _QUOTA_PAUSE if kind is Kind.QUOTA else _DEFAULT_THROTTLE
+        until = now + (retry_after if retry_after is not None else pause)
+        deployment.health.throttled_until = max(deployment.health.throttled_until, until)
+    elif outcome in ("deployment", "provider"):
+        _count(deployment, kind, now)
+        if policy.enabled and (probe or _should_open(deployment, kind, policy)):
+            _open(deployment, kind, policy, now, retry_after, rng)
+
+
+def _count(deployment: Deployment, kind: Kind, now: float) -> None:
+    health = deployment.health
+    health.failures += 1
+    health.samples += 1
+    health.success -= health.success * _ALPHA
+    health.auth_failures = health.auth_failures + 1 if kind in _AUTH else 0
+    health.minute.append(now)
+    while health.minute and health.minute[0] <= now - _MINUTE:
+        health.minute.popleft()
+
+
+def _should_open(deployment: Deployment, kind: Kind, policy: CooldownPolicy) -> bool:
+    health = deployment.health
+    allowed = policy.allowed_fails_by_kind.get(kind, policy.allowed_fails)
+    if allowed is not None:
+        return len(health.minute) > allowed
+    if health.auth_failures >= 2 or health.failures >= policy.consecutive:
+        return True
+    return health.samples >= policy.min_samples and health.success < policy.success_rate
+
+
+def _open(
+    deployment: Deployment, kind: Kind, policy: CooldownPolicy, now: float, retry_after: float | None, rng: Random
+) -> None:
+    health = deployment.health
+    fixed = deployment.spec.cooldown_time
+    if fixed is not None or policy.base >= policy.cap:
+        pause = policy.base if fixed is None else fixed
+    elif kind in _AUTH:
+        pause = policy.auth_pause
+    else:
+        longest = min(policy.cap, policy.base * 2.0 ** min(health.trips, 16))
+        pause = longest / 2 + rng.random() * longest / 2
+    health.trips += 1
+    health.open_until = now + max(pause, min(retry_after or 0.0, policy.cap))
+    health.minute.clear()
+
+
+def _close(deployment: Deployment, now: float) -> None:
+    health = deployment.health
+    health.open_until = None
+    health.failures = health.auth_failures = health.samples = 0
+    health.success = 1.0
+    health.recovered_at = now
+
+
+def record_latency(deployment: Deployment, seconds: float, output_tokens: int | None, *, first_event: bool, now: float) -> None:
+    """Feeds the moving averages.
+
+    Answers differ in length about a hundredfold, so seconds are divided by the size of the answer; the constant stands
+    for the time that a short answer takes anyway, without which short answers would look slow.
+    """
+    latency = deployment.latency
+    latency.updated = now
+    if first_event:
+        latency.first_event = _moved(latency.first_event, seconds)
+    else:
+        latency.unary = _moved(latency.unary, seconds / ((output_tokens or 0) + _TYPICAL_OVERHEAD_TOKENS))
+
+
+def _moved(average: float | None, sample: float) -> float:
+    return sample if average is None else average + (sample - average) * _LATENCY_ALPHA

@@ -1,0 +1,399 @@
+"""Which deployments there are, which can take a call now, and who is waiting for one.
+
+One lock guards all state of deployments; it is held for pure code only, so any number of threads and event loops may
+share a Router. Nothing here waits, reads a clock or draws a number by itself.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Sequence
+from math import inf
+from random import Random
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from turnout.context import Call, Pick, estimate_tokens
+from turnout.deployment import Deployment, ModelGroup
+from turnout.engine import budget, cooldown
+from turnout.engine.leases import Blocked, Destination, Lease, QueueKey, Ticket, Tries
+from turnout.engine.port import Waiter
+from turnout.errors import NoDeploymentAvailable, TurnoutError
+from turnout.policies import BudgetPolicy, CooldownPolicy, WaitPolicy
+from turnout.protocols import Applies, PreCallCheck, Strategy
+
+if TYPE_CHECKING:  # data of the configuration layer, needed for annotations only
+    from turnout.config import DeploymentSpec
+
+
+class Fleet:
+    """All model groups and deployments of one Router."""
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        checks: Sequence[PreCallCheck],
+        cooldown_policy: CooldownPolicy,
+        budget_policy: BudgetPolicy,
+        wait_policy: WaitPolicy,
+    ) -> None:
+        self.groups: dict[str, ModelGroup] = {}
+        self.deployments: dict[str, Deployment] = {}
+        self.domains: dict[str, list[Deployment]] = {}
+        self.strategy = strategy
+        self.checks = tuple(checks)
+        self.cooldown = cooldown_policy
+        self.budget = budget_policy
+        self.wait = wait_policy
+        self._queues: dict[QueueKey, deque[Ticket]] = {}
+        self._watchers: dict[str, set[Waiter]] = {}
+        self._lock = Lock()
+
+    # --- membership
+
+    def add(self, spec: "DeploymentSpec", now: float) -> Deployment:
+        """Adds a deployment, or changes the one of this id in place: calls under way go on."""
+        with self._lock:
+            known = self.deployments.get(spec.id)
+            if known is not None and (known.spec.model_group, known.domain) == (spec.model_group, spec.domain):
+                known.configure(spec)
+                group = self.groups[spec.model_group]
+                self._unready(group, known)
+                self._reindex(group, known, now)
+                self._wake(group.name)
+                return known
+            if known is not None:
+                self._remove(known, now)
+            deployment = Deployment(spec)
+            group = self.groups.get(spec.model_group)
+            if group is None:
+                group = ModelGroup(spec.model_group, budget.new_budget(self.budget, now))
+                self.groups[group.name] = group
+            group.members.append(deployment)
+            self.deployments[deployment.id] = deployment
+            self.domains.setdefault(deployment.domain, []).append(deployment)
+            self._reindex(group, deployment, now)
+            self._wake(group.name)
+            return deployment
+
+    def remove(self, deployment_id: str, now: float) -> bool:
+        """Takes a deployment out for new calls; those under way finish. False if there is none of this id."""
+        with self._lock:
+            deployment = self.deployments.get(deployment_id)
+            if deployment is not None:
+                self._remove(deployment, now)
+            return deployment is not None
+
+    def _remove(self, deployment: Deployment, now: float) -> None:
+        group = self.groups[deployment.spec.model_group]
+        deployment.removed = True
+        self._unready(group, deployment)
+        group.members.remove(deployment)
+        del self.deployments[deployment.id]
+        peers = self.domains[deployment.domain]
+        peers.remove(deployment)
+        if not peers:
+            del self.domains[deployment.domain]
+        if not group.members:
+            del self.groups[group.name]
+        self._wake(group.name)
+        budget.deposit(group.budget, self.budget, now)
+
+    # --- the index of ready deployments
+
+    def _unready(self, group: ModelGroup, deployment: Deployment) -> None:
+        if deployment.position < 0:
+            return
+        ready = group.ready[deployment.level]
+        last = ready.pop()
+        if last is not deployment:
+            ready[deployment.position] = last
+            last.position = deployment.position
+        deployment.position = -1
+
+    def _reindex(self, group: ModelGroup, deployment: Deployment, now: float) -> None:
+        at = cooldown.available_at(deployment, now)
+        if at <= now:
+            if deployment.position < 0:
+                deployment.level = deployment.spec.order
+                if deployment.level not in group.ready:
+                    group.ready[deployment.level] = []
+                    group.levels = sorted(group.ready)
+                deployment.position = len(group.ready[deployment.level])
+                group.ready[deployment.level].append(deployment)
+            return
+        self._unready(group, deployment)
+        if at < deployment.due:
+            deployment.due = at
+            group.tie += 1
+            heapq.heappush(group.due, (at, group.tie, deployment))
+
+    def _bring_back(self, group: ModelGroup, now: float) -> None:
+        while group.due and group.due[0][0] <= now:
+            deployment = heapq.heappop(group.due)[2]
+            deployment.due = inf
+            if not deployment.removed:
+                self._reindex(group, deployment, now)
+
+    # --- choosing
+
+    def choose(
+        self,
+        destination: Destination,
+        call: Call,
+        tries: Tries,
+        now: float,
+        rng: Random,
+        *,
+        ticket: Ticket | None = None,
+        panic: bool = False,
+    ) -> Lease | Blocked:
+        """Takes a deployment for one attempt, or says why there is none.
+
+        With `panic`, and every deployment resting, one of them is probed all the same, every few seconds.
+        """
+        with self._lock:
+            group = destination.group
+            self._bring_back(group, now)
+            if tries.made == 0 and not self._is_turn(destination, call, ticket):
+                return Blocked(waitable=True, reasons={group.name: "other calls are waiting"})
+            pick = Pick(call, now, rng)
+            over_budget = False
+            for candidates in self._tiers(destination, call, tries, now):
+                fit = self._fit(candidates, call, group)
+                while fit:
+                    chosen = self._pick(fit, pick)
+                    if tries.made and not self._may_retry(group, chosen, now):
+                        over_budget = True
+                    elif (lease := self._take(destination, chosen, call, tries, now)) is not None:
+                        return lease
+                    fit = [one for one in fit if one is not chosen]
+            if panic and (probe := self._panic(destination, call, tries, now)) is not None:
+                return probe
+            return self._blocked(destination, call, tries, now, over_budget=over_budget, panic=panic)
+
+    def _members(self, destination: Destination, call: Call) -> Sequence[Deployment]:
+        if destination.only is not None:
+            members: Sequence[Deployment] = destination.only
+        elif call.pin is not None:
+            members = self.domains.get(call.pin, ())
+        else:
+            return destination.group.members
+        pinned = [one for one in members if (call.pin is None or one.domain == call.pin) and not one.removed]
+        if call.stateless:
+            return pinned
+        return [one for one in pinned if one.spec.model_group == destination.group.name]
+
+    def _tiers(self, destination: Destination, call: Call, tries: Tries, now: float) -> list[Sequence[Deployment]]:
+        """Lists of deployments that can take the call, best list first."""
+        if destination.only is None and call.pin is None:
+            group = destination.group
+            tiers: list[Sequence[Deployment]] = [group.ready[level] for level in group.levels if group.ready[level]]
+        else:
+            able = [one for one in self._members(destination, call) if cooldown.available_at(one, now) <= now]
+            preferred = [one for one in able if one.id == call.prefer]
+            tiers = [preferred, able] if preferred else [able]
+        if not tries.made:
+            return tiers
+        fresh = [[one for one in tier if one.id not in tries.again_at] for tier in tiers]
+        calm = [[one for one in tier if one.spec.provider not in tries.providers] for tier in fresh]
+        again = [
+            [one for one in tier if one.id not in tries.barred and tries.again_at.get(one.id, inf) <= now]
+            for tier in tiers
+        ]
+        return [*calm, *fresh, *again]
+
+    def _fit(self, candidates: Sequence[Deployment], call: Call, group: ModelGroup) -> Sequence[Deployment]:
+        for check in self.checks:
+            if isinstance(check, Applies) and not check.applies(call, group):
+                continue
+            candidates = [one for one in candidates if check.reject(one, call) is None]
+        return candidates
+
+    def _pick(self, fit: Sequence[Deployment], pick: Pick) -> Deployment:
+        if len(fit) == 1:
+            return fit[0]
+        chosen = self.strategy.pick(fit, pick)
+        if not isinstance(chosen, Deployment) or self.deployments.get(chosen.id) is not chosen:
+            raise TurnoutError(f"strategy {type(self.strategy).__name__} returned {chosen!r}, not one of the candidates")
+        return chosen
+
+    def _may_retry(self, group: ModelGroup, deployment: Deployment, now: float) -> bool:
+        return budget.is_free(deployment, now) or budget.withdraw(group.budget, self.budget, now)
+
+    def _take(
+        self, destination: Destination, deployment: Deployment, call: Call, tries: Tries, now: float, *, probe: bool = False
+    ) -> Lease | None:
+        lease = Lease(deployment, destination, now, probe=probe or deployment.health.open_until is not None)
+        if deployment.tokens.limit is not None:
+            if tries.size is None:
+                tries.size = estimate_tokens(call.body)
+            if deployment.tokens.room_at(tries.size, now) > now:
+                return None
+            lease.tokens = deployment.tokens.take(tries.size, now)
+        if deployment.requests.limit is not None:
+            lease.requests = deployment.requests.take(1, now)
+        deployment.in_flight += 1
+        if lease.probe:
+            deployment.health.probing = True
+        if lease.probe or lease.tokens or lease.requests or deployment.spec.max_parallel_requests is not None:
+            self._reindex(destination.group, deployment, now)
+        if tries.made == 0:
+            budget.deposit(destination.group.budget, self.budget, now)
+        return lease
+
+    def _panic(self, destination: Destination, call: Call, tries: Tries, now: float) -> Lease | None:
+        group = destination.group
+        if now < group.last_panic.get(call.pin, -inf) + self.cooldown.panic_interval:
+            return None
+        resting = [
+            one
+            for one in self._fit(self._members(destination, call), call, group)
+            if cooldown.is_resting(one, now)
+            and not one.health.probing
+            and one.id not in tries.barred
+            and tries.again_at.get(one.id, 0.0) <= now
+        ]
+        if not resting:
+            return None
+        group.last_panic[call.pin] = now
+        return self._take(destination, min(resting, key=_opens), call, tries, now, probe=True)
+
+    def _blocked(
+        self, destination: Destination, call: Call, tries: Tries, now: float, *, over_budget: bool, panic: bool
+    ) -> Blocked:
+        group = destination.group
+        until, private, shared, reasons = inf, False, False, dict[str, str]()
+        may_wait_for_health = tries.made == 0 or call.pin is not None
+        for one in self._members(destination, call):
+            reason = next((why for check in self.checks if (why := check.reject(one, call)) is not None), None)
+            if reason is not None or one.id in tries.barred:
+                reasons[one.id] = reason or "failed this call"
+                continue
+            at = cooldown.available_at(one, now)
+            if at > now:
+                reasons[one.id] = cooldown.why_unavailable(one, now)
+            if cooldown.is_resting(one, now):
+                if may_wait_for_health:
+                    shared = True
+                    until = min(until, at, self._next_panic(group, call, now) if panic else inf)
+            elif tries.again_at.get(one.id, 0.0) > now:
+                private = True
+                until = min(until, max(at, tries.again_at[one.id]))
+                reasons.setdefault(one.id, "failed this call a moment ago")
+            elif at > now:
+                shared = True
+                until = min(until, at)
+            elif one.tokens.limit is not None and not (over_budget and tries.made):
+                shared = True
+                until = min(until, one.tokens.room_at(tries.size or 1, now))
+                reasons[one.id] = f"tpm limit of {one.tokens.limit} reached"
+            else:
+                reasons[one.id] = "the retry budget of the model group is used up"
+        evidence = over_budget and not private and self._evidence_pending(destination, call, tries)
+        pinned_retry = over_budget and call.pin is not None
+        if evidence or pinned_retry:
+            until = min(until, now + 1.0)
+        return Blocked(
+            until,
+            reasons,
+            waitable=private or shared or evidence or pinned_retry,
+            private=private and not shared or pinned_retry,
+            evidence=evidence,
+        )
+
+    def _next_panic(self, group: ModelGroup, call: Call, now: float) -> float:
+        return max(now + 0.01, group.last_panic.get(call.pin, -inf) + self.cooldown.panic_interval)
+
+    def _evidence_pending(self, destination: Destination, call: Call, tries: Tries) -> bool:
+        return any(
+            one.in_flight > 0 and one.health.failures == 0 and one.id not in tries.again_at
+            for one in self._members(destination, call)
+        )
+
+    # --- giving back
+
+    def release(self, lease: Lease, now: float, record: Callable[[Deployment], None] | None, tokens: int | None) -> None:
+        """Gives a deployment back. `record` notes the outcome under the lock; None for a cancelled attempt.
+
+        `tokens` settles the reservation: what was really used, None to keep the estimate.
+        """
+        with self._lock:
+            if not lease.open:
+                return
+            lease.open = False
+            deployment = lease.deployment
+            deployment.in_flight -= 1
+            if lease.tokens is not None and tokens is not None:
+                deployment.tokens.settle(lease.tokens, tokens)
+            if lease.probe:
+                deployment.health.probing = False
+            if record is not None:
+                record(deployment)
+            group = lease.destination.group
+            if not deployment.removed:
+                self._reindex(self.groups.get(deployment.spec.model_group, group), deployment, now)
+            self._wake(deployment.spec.model_group)
+
+    # --- queues
+
+    def join(self, destination: Destination, call: Call, waiter: Waiter) -> Ticket:
+        """Takes a place in the queue of the calls that could use the same deployments.
+
+        Raises NoDeploymentAvailable if too many are waiting already.
+        """
+        group = destination.group
+        key: QueueKey = (group.name, call.pin, call.region, call.tags)
+        with self._lock:
+            queue = self._queues.setdefault(key, deque())
+            if len(queue) >= self.wait.max_queue:
+                raise NoDeploymentAvailable(f"{len(queue)} calls are already waiting for model group {group.name!r}")
+            ticket = Ticket(key, waiter)
+            queue.append(ticket)
+            return ticket
+
+    def leave(self, ticket: Ticket) -> None:
+        """Gives the place up, served or not; the next in line looks again."""
+        with self._lock:
+            queue = self._queues[ticket.key]
+            queue.remove(ticket)
+            if queue:
+                queue[0].waiter.wake()
+            else:
+                del self._queues[ticket.key]
+
+    def is_head(self, ticket: Ticket) -> bool:
+        """True if it is this call's turn."""
+        with self._lock:
+            return self._queues[ticket.key][0] is ticket
+
+    def watch(self, group: str, waiter: Waiter) -> None:
+        """Wakes the waiter at the next outcome in the group."""
+        with self._lock:
+            self._watchers.setdefault(group, set()).add(waiter)
+
+    def unwatch(self, group: str, waiter: Waiter) -> None:
+        """Ends `watch`."""
+        with self._lock:
+            watchers = self._watchers.get(group)
+            if watchers is not None:
+                watchers.discard(waiter)
+                if not watchers:
+                    del self._watchers[group]
+
+    def _is_turn(self, destination: Destination, call: Call, ticket: Ticket | None) -> bool:
+        if not self._queues:
+            return True
+        queue = self._queues.get((destination.group.name, call.pin, call.region, call.tags))
+        return queue is None or (ticket is not None and queue[0] is ticket)
+
+    def _wake(self, group: str) -> None:
+        if self._queues:
+            for key, queue in self._queues.items():
+                if key[0] == group or key[1] is not None:
+                    queue[0].waiter.wake()
+        for waiter in self._watchers.get(group, ()):
+            waiter.wake()
+
+
+def _opens(deployment: Deployment) -> float:
+    return deployment.health.open_until or 0.0

@@ -1,0 +1,85 @@
+"""The values that the fleet and the route exchange: where a call may go, what it was given, why it must wait."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
+
+from turnout.deployment import Deployment, ModelGroup
+from turnout.engine.port import Waiter
+
+QueueKey = tuple[str, str | None, str | None, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A model name, resolved."""
+
+    group: ModelGroup
+    only: Sequence[Deployment] | None = None
+    """The deployments to choose from; None for all of the group."""
+    wildcard: str | None = None
+    """What the `*` of a wildcard name stood for."""
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """One deployment, taken for one attempt. Given back exactly once."""
+
+    deployment: Deployment
+    destination: Destination
+    started: float
+    probe: bool = False
+    requests: list[float] | None = None
+    tokens: list[float] | None = None
+    first_event: float | None = None
+    """Seconds until the first event, for streams."""
+    open: bool = True
+
+    @property
+    def upstream_model(self) -> str:
+        """The model name to send, a wildcard filled in."""
+        model, wildcard = self.deployment.spec.model, self.destination.wildcard
+        return model.replace("*", wildcard, 1) if wildcard is not None else model
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """No deployment can be used now."""
+
+    until: float = inf
+    """When to look again, unless woken before."""
+    reasons: Mapping[str, str] = field(default_factory=dict[str, str])
+    waitable: bool = False
+    """Waiting may help this call."""
+    private: bool = False
+    """The call waits for its own pause to end, not for room that others compete for."""
+    evidence: bool = False
+    """The call waits for the outcome of others: a retry needs a deployment proven healthy, or budget."""
+
+    @property
+    def has_reasons(self) -> bool:
+        """True if there was anything to choose from."""
+        return bool(self.reasons)
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A call's place in a queue."""
+
+    key: QueueKey
+    waiter: Waiter
+
+
+@dataclass(slots=True)
+class Tries:
+    """What one call has tried so far; `again_at` is when it may use a deployment again that failed it."""
+
+    again_at: dict[str, float] = field(default_factory=dict[str, float])
+    failures: dict[str, int] = field(default_factory=dict[str, int])
+    barred: set[str] = field(default_factory=set[str])
+    """Deployments another attempt cannot help with."""
+    providers: set[str] = field(default_factory=set[str])
+    """Providers that are overloaded as a whole: last choice."""
+    made: int = 0
+    size: int | None = None
+    """Estimated tokens, computed when first needed."""

@@ -1,0 +1,98 @@
+"""The port through which the engine meets the world, and the way to run it without an event loop."""
+
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Protocol, TypeVar
+
+from turnout.errors import AsyncHookInSyncCall
+from turnout_adapters.adapter import HTTPReply, HTTPRequest
+
+T = TypeVar("T")
+
+
+class Waiter(Protocol):
+    """One call's place to wait at."""
+
+    def wake(self) -> None:
+        """Ends the wait. Safe from any thread, and before or after the wait."""
+        ...
+
+
+class ByteStream(Protocol):
+    """The body of an answer that is still arriving."""
+
+    async def read(self) -> bytes:
+        """The next bytes, b"" at the end. Raises APIConnectionError or APITimeoutError."""
+        ...
+
+    async def close(self) -> None:
+        """Releases the connection; closes it if the body was not read to its end."""
+        ...
+
+    def abandon(self) -> None:
+        """As close(), from a finalizer: must not wait, may run in any thread."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An answer whose body has not been read."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: ByteStream
+
+
+class IO(Protocol):
+    """Everything that waits, and everything that is not a function of its arguments."""
+
+    rng: Random
+
+    def now(self) -> float:
+        """Seconds of a monotonic clock."""
+        ...
+
+    def unix(self) -> float:
+        """Seconds since 1970, for dates in headers."""
+        ...
+
+    async def send(self, request: HTTPRequest, timeout: float) -> HTTPReply:
+        """Sends and reads the whole answer within `timeout` seconds.
+
+        Raises APITimeoutError or APIConnectionError.
+        """
+        ...
+
+    async def open(self, request: HTTPRequest, timeout: float, idle: float) -> Opened:
+        """Sends and waits `timeout` seconds for the head of the answer; its body may pause for `idle` seconds."""
+        ...
+
+    async def read(self, body: ByteStream, timeout: float) -> bytes:
+        """The next bytes of a body within `timeout` seconds. Raises as `send` does."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits."""
+        ...
+
+    def waiter(self) -> Waiter:
+        """A new place to wait at."""
+        ...
+
+    async def wait(self, waiter: Waiter, seconds: float) -> None:
+        """Waits until the waiter is woken, or for so many seconds."""
+        ...
+
+
+def run_without_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine whose port blocks, so that it never suspends; works inside a running event loop too.
+
+    Raises AsyncHookInSyncCall if it suspends all the same, which only a user's awaiting hook can cause.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as finished:
+        return finished.value
+    coroutine.close()
+    raise AsyncHookInSyncCall("something awaited inside a sync call; use the async method, or a hook that does not await")

@@ -1,0 +1,180 @@
+"""The port for asyncio. Connections belong to the event loop that opened them: each loop has its own pools."""
+
+import asyncio
+import time
+import weakref
+from collections.abc import AsyncIterator
+from random import Random
+
+import httpx2
+
+from turnout.engine.port import ByteStream, Opened, Waiter
+from turnout.errors import APITimeoutError
+from turnout.io.transport import LIMITS, lower, origin_of, outgoing, proxy_for, raise_typed, ssl_context, timeouts
+from turnout_adapters.adapter import HTTPReply, HTTPRequest
+
+try:  # the extra `fast`; the same interface over aiohttp's connection pool
+    from httpx_aiohttp.httpx2 import AiohttpTransport
+except ImportError:
+    AiohttpTransport = None
+
+Pools = dict[str, httpx2.AsyncBaseTransport]
+
+
+class LoopWaiter:
+    """A task's place to wait at."""
+
+    __slots__ = ("_event", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._event = asyncio.Event()
+
+    def wake(self) -> None:
+        """Ends the wait, from any thread; a loop that is gone has nobody waiting."""
+        if self._loop is _running_loop():
+            self._event.set()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._event.set)
+
+    async def wait(self, seconds: float) -> None:
+        """Waits to be woken; ready for the next wait afterwards."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._event.clear()
+
+
+class LoopBody:
+    """The body of an answer, read piece by piece."""
+
+    __slots__ = ("_loop", "_parts", "_response", "_url")
+
+    def __init__(self, response: httpx2.Response, url: str) -> None:
+        self._response = response
+        self._parts: AsyncIterator[bytes] = response.aiter_bytes()
+        self._url = url
+        self._loop = asyncio.get_running_loop()
+
+    async def read(self) -> bytes:
+        """The next bytes, b"" at the end."""
+        try:
+            return await anext(self._parts, b"")
+        except httpx2.HTTPError as error:
+            raise_typed(error, self._url)
+
+    async def close(self) -> None:
+        """Releases the connection, cancelled or not."""
+        await self._response.aclose()
+
+    def abandon(self) -> None:
+        """Closes from a finalizer, in the loop that owns the connection."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._close_later)
+
+    def _close_later(self) -> None:
+        task = self._loop.create_task(self._response.aclose())
+        _KEPT.add(task)
+        task.add_done_callback(_KEPT.discard)
+
+
+_KEPT: "set[asyncio.Task[None]]" = set()
+"""Closing tasks: an event loop keeps only weak references to its tasks."""
+
+
+class EventLoopIO:
+    """Sockets, clock and chance for the async API. Works from any number of event loops."""
+
+    def __init__(self, rng: Random, *, trust_env: bool = True) -> None:
+        self.rng = rng
+        self._trust_env = trust_env
+        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Pools] = weakref.WeakKeyDictionary()
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return time.monotonic()
+
+    def unix(self) -> float:
+        """Seconds since 1970."""
+        return time.time()
+
+    async def send(self, request: HTTPRequest, timeout: float) -> HTTPReply:
+        """Sends and reads the whole answer."""
+        try:
+            async with asyncio.timeout(timeout):
+                response = await self._pool(request.url).handle_async_request(outgoing(request, timeouts(timeout)))
+                try:
+                    body = await response.aread()
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            raise APITimeoutError(f"no complete answer from {origin_of(request.url)} in {timeout:.1f} s") from None
+        except httpx2.HTTPError as error:
+            raise_typed(error, request.url)
+        return HTTPReply(response.status_code, lower(response.headers), body)
+
+    async def open(self, request: HTTPRequest, timeout: float, idle: float) -> Opened:
+        """Sends and waits for the head of the answer."""
+        try:
+            async with asyncio.timeout(timeout):
+                wanted = outgoing(request, timeouts(timeout, idle))
+                response = await self._pool(request.url).handle_async_request(wanted)
+        except TimeoutError:
+            raise APITimeoutError(f"no answer from {origin_of(request.url)} in {timeout:.1f} s") from None
+        except httpx2.HTTPError as error:
+            raise_typed(error, request.url)
+        return Opened(response.status_code, lower(response.headers), LoopBody(response, request.url))
+
+    async def read(self, body: ByteStream, timeout: float) -> bytes:
+        """The next bytes within the timeout."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await body.read()
+        except TimeoutError:
+            raise APITimeoutError("the answer paused for too long") from None
+
+    async def sleep(self, seconds: float) -> None:
+        """Suspends the task."""
+        await asyncio.sleep(seconds)
+
+    def waiter(self) -> LoopWaiter:
+        """A task's place to wait at."""
+        return LoopWaiter(asyncio.get_running_loop())
+
+    async def wait(self, waiter: Waiter, seconds: float) -> None:
+        """Suspends until woken."""
+        if isinstance(waiter, LoopWaiter):
+            await waiter.wait(seconds)
+
+    async def close(self) -> None:
+        """Closes the connections of the running event loop."""
+        for pool in self._pools.pop(asyncio.get_running_loop(), {}).values():
+            await pool.aclose()
+
+    def _pool(self, url: str) -> httpx2.AsyncBaseTransport:
+        loop = asyncio.get_running_loop()
+        pools = self._pools.get(loop)
+        if pools is None:
+            pools = self._pools[loop] = {}
+        origin = origin_of(url)
+        pool = pools.get(origin)
+        if pool is None:
+            pool = pools[origin] = self._new_pool(origin)
+        return pool
+
+    def _new_pool(self, origin: str) -> httpx2.AsyncBaseTransport:
+        proxy = proxy_for(origin, self._trust_env)
+        verify = ssl_context() if origin.startswith("https") else False
+        if AiohttpTransport is not None and proxy is None:
+            return AiohttpTransport(verify=verify, limits=LIMITS, trust_env=False)
+        return httpx2.AsyncHTTPTransport(verify=verify, limits=LIMITS, proxy=proxy)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -1,0 +1,76 @@
+"""What both worlds share: how httpx2 transports are made for an address, and how their errors read.
+
+Calls go through httpx2's transports rather than its Client: no redirects, cookies or auth flows are wanted here, and
+each address has a pool of its own, because one shared pool gets dearer with every idle connection in it.
+"""
+
+import ssl
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NoReturn
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpx2
+
+from turnout.errors import APIConnectionError, APITimeoutError
+from turnout_adapters.adapter import HTTPRequest
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds for a connection to be made, within the attempt's own timeout."""
+LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=30.0)
+
+Timeouts = dict[str, float]
+
+
+@lru_cache(maxsize=1)
+def ssl_context() -> ssl.SSLContext:
+    """The system's trust store; reading it takes milliseconds, so it is read once, when first needed."""
+    return httpx2.create_ssl_context()
+
+
+def proxy_for(origin: str, trust_env: bool) -> str | None:
+    """The proxy that the environment names for an address (HTTPS_PROXY, NO_PROXY ...)."""
+    if not trust_env:
+        return None
+    parts = urlsplit(origin)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port."""
+    end = url.find("/", url.index("//") + 2)
+    return url if end < 0 else url[:end]
+
+
+def timeouts(timeout: float, idle: float | None = None) -> Timeouts:
+    """httpx2's four timeouts; `idle` replaces the pause allowed within the answer."""
+    return {
+        "connect": min(timeout, CONNECT_TIMEOUT),
+        "pool": timeout,
+        "write": timeout,
+        "read": timeout if idle is None else idle,
+    }
+
+
+def outgoing(request: HTTPRequest, limits: Timeouts) -> httpx2.Request:
+    """The request as httpx2 wants it. The dict of timeouts is kept, not copied: it can be changed while in use."""
+    return httpx2.Request(
+        request.method, request.url, headers=list(request.headers), content=request.body, extensions={"timeout": limits}
+    )
+
+
+def lower(headers: httpx2.Headers) -> Mapping[str, str]:
+    """Header names in lower case; a plain dict."""
+    return dict(headers.items())
+
+
+def raise_typed(error: Exception, url: str) -> NoReturn:
+    """Raises our error for one of httpx2's. Its text names the address without path or query."""
+    where = origin_of(url)
+    if isinstance(error, httpx2.TimeoutException):
+        raise APITimeoutError(f"no answer from {where} in time ({type(error).__name__})") from None
+    raise APIConnectionError(f"connection to {where} failed ({type(error).__name__})") from None
