@@ -20,6 +20,14 @@ RETENTION = 30 * 24 * 3600.0
 _PRIVATE_ITEMS = ("reasoning", "compaction")
 
 
+Domains = Callable[[], set[str]]
+"""The state domains that a call could go to; asked only for ids that do not say theirs."""
+
+
+def _none() -> set[str]:
+    return set()
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where the state that a request refers to lives; all None if it refers to none."""
@@ -52,10 +60,10 @@ class Continuity:
 
     # --- in
 
-    def locate(self, body: Mapping[str, Any], response_id: str | None, tenant: str, only: set[str] | None) -> Origin:
+    def locate(self, body: Mapping[str, Any], response_id: str | None, tenant: str, only: Domains) -> Origin:
         """Finds the account that a request belongs to, and puts the provider's own ids into it.
 
-        `only` names the domains the called model group has, for raw ids. Raises NotFoundError for an id that is not
+        `only` tells the domains the called model group has, for raw ids. Raises NotFoundError for an id that is not
         ours (or whose account is not configured here), BadRequestError for ids of two accounts in one request.
         """
         found: str | None = None
@@ -79,7 +87,7 @@ class Continuity:
         return Origin(body, found if self._pin else None, prefer, upstream_id, notes)
 
     def _resolve(
-        self, token: str, tenant: str, only: set[str] | None, name: str
+        self, token: str, tenant: str, only: Domains, name: str
     ) -> tuple[str, str | None, str]:
         try:
             owned = self._codec.unwrap(token, tenant)
@@ -93,13 +101,13 @@ class Continuity:
             raise NotFoundError("no response with this id", code="response_not_found", param=name)
         return domain, self._store.get(_key(tenant, owned.domain, owned.upstream)), owned.upstream
 
-    def _raw(self, token: str, tenant: str, only: set[str] | None) -> tuple[str, str | None, str]:
+    def _raw(self, token: str, tenant: str, only: Domains) -> tuple[str, str | None, str]:
         """A provider's own id: accepted if the store knows it, or if there is but one account it can belong to."""
         for domain in self._domains:
             deployment = self._store.get(_key(tenant, self._hash(domain), token))
             if deployment is not None:
                 return domain, deployment, token
-        candidates = only if only is not None else set(self._domains)
+        candidates = only()
         if len(candidates) == 1:
             return next(iter(candidates)), None, token
         raise NotFoundError("no response with this id", code="response_not_found")
@@ -115,7 +123,7 @@ class Continuity:
             token = fields.get("id")
             if not isinstance(token, str) or not self._codec.looks_owned(token):
                 continue
-            domain, _, raw = self._resolve(token, tenant, None, f"input[{index}].id")
+            domain, _, raw = self._resolve(token, tenant, _none, f"input[{index}].id")
             if found is not None and domain != found:
                 raise BadRequestError(
                     "the input mixes items of two accounts; leave the reasoning and compaction items of one of them out",
@@ -127,9 +135,10 @@ class Continuity:
             rewritten[index] = {**fields, "id": raw}
         return (body if rewritten is None else {**body, "input": rewritten}), found, ()
 
-    def _conversation(self, only: set[str] | None) -> str | None:
-        if only is not None and len(only) == 1:
-            return next(iter(only))
+    def _conversation(self, only: Domains) -> str | None:
+        candidates = only()
+        if len(candidates) == 1:
+            return next(iter(candidates))
         raise BadRequestError(
             "a conversation lives on one account, and this model group has several: call a deployment by its id, or a "
             "group whose deployments share one account",

@@ -71,8 +71,8 @@ class BlockingBody:
 class BlockingIO:
     """Sockets, clock and chance for the sync API. Safe for threads."""
 
-    def __init__(self, rng: Random, *, trust_env: bool = True) -> None:
-        self.rng = rng
+    def __init__(self, *, seed: int | None = None, trust_env: bool = True) -> None:
+        self.rng = Random(seed)
         self._trust_env = trust_env
         self._pools: dict[str, httpx2.BaseTransport] = {}
         self._lock = threading.Lock()

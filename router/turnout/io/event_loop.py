@@ -18,6 +18,9 @@ try:  # the extra `fast`; the same interface over aiohttp's connection pool
 except ImportError:
     AiohttpTransport = None
 
+_UNLIMITED = httpx2.Limits(max_connections=0, keepalive_expiry=30.0)
+"""aiohttp's zero means no limit, and so does our None, which it would read as 100."""
+
 Pools = dict[str, httpx2.AsyncBaseTransport]
 
 
@@ -88,9 +91,10 @@ _KEPT: "set[asyncio.Task[None]]" = set()
 class EventLoopIO:
     """Sockets, clock and chance for the async API. Works from any number of event loops."""
 
-    def __init__(self, rng: Random, *, trust_env: bool = True) -> None:
-        self.rng = rng
+    def __init__(self, *, seed: int | None = None, trust_env: bool = True, fast: bool = True) -> None:
+        self.rng = Random(seed)
         self._trust_env = trust_env
+        self._fast = fast and AiohttpTransport is not None
         self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Pools] = weakref.WeakKeyDictionary()
 
     def now(self) -> float:
@@ -168,8 +172,8 @@ class EventLoopIO:
     def _new_pool(self, origin: str) -> httpx2.AsyncBaseTransport:
         proxy = proxy_for(origin, self._trust_env)
         verify = ssl_context() if origin.startswith("https") else False
-        if AiohttpTransport is not None and proxy is None:
-            return AiohttpTransport(verify=verify, limits=LIMITS, trust_env=False)
+        if self._fast and AiohttpTransport is not None and proxy is None:
+            return AiohttpTransport(verify=verify, limits=_UNLIMITED, trust_env=False)
         return httpx2.AsyncHTTPTransport(verify=verify, limits=LIMITS, proxy=proxy)
 
 

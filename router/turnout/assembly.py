@@ -1,0 +1,87 @@
+"""Puts a Router's parts together from its settings."""
+
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from turnout.cache.memory import MemoryStore
+from turnout.calls import CallBuilder, Defaults
+from turnout.checks import AllowedRegion, ContextWindow, Tags
+from turnout.config import Settings
+from turnout.continuity.affinity import Continuity
+from turnout.continuity.ids import IdCodec
+from turnout.dispatch import Dispatcher
+from turnout.engine.fleet import Fleet
+from turnout.engine.names import Names
+from turnout.engine.port import IO
+from turnout.engine.route import Rules
+from turnout.protocols import PreCallCheck, Strategy
+from turnout.strategies import STRATEGIES
+
+_BUILT_IN_CHECKS: Mapping[str, type[PreCallCheck]] = {"context_window": ContextWindow, "tags": Tags}
+NO_SECRET = (
+    "no id_secret: response ids of this Router are understood by this Router only. After a restart, or in another "
+    "process, a follow-up by previous_response_id gets a NotFoundError. Set id_secret=... or TURNOUT_ID_SECRET."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """One Router's parts."""
+
+    fleet: Fleet
+    builder: CallBuilder
+    dispatcher: Dispatcher
+
+
+def assemble(settings: Settings, io: IO) -> Parts:
+    """Builds the parts; the fleet is still empty."""
+    fleet = Fleet(_strategy(settings), _checks(settings), settings.cooldown, settings.budget, settings.wait)
+    names = Names(fleet, settings.aliases)
+    store = settings.store if settings.store is not None else MemoryStore(timer=io.now)
+    continuity = Continuity(_codec(settings), store, fleet.domains, accept_raw_ids=settings.accept_raw_ids)
+    defaults = Defaults(settings.timeout, settings.attempt_timeout, settings.explicit_timeout)
+    builder = CallBuilder(fleet, names, continuity, defaults, io.now)
+    rules = Rules(
+        retry=settings.retry,
+        group_retry=dict(settings.group_retry),
+        fallbacks=settings.fallbacks,
+        wait=settings.wait,
+        resolve=names.resolve,
+        sinks=_sinks(settings),
+        min_retry_delay=settings.min_retry_delay,
+    )
+    return Parts(fleet, builder, Dispatcher(fleet, builder, continuity, rules))
+
+
+def _codec(settings: Settings) -> IdCodec:
+    if settings.id_secrets:
+        return IdCodec(settings.id_secrets)
+    logging.getLogger("turnout").warning(NO_SECRET)
+    return IdCodec([secrets.token_hex(32)])
+
+
+def _strategy(settings: Settings) -> Strategy:
+    chosen = settings.strategy
+    return STRATEGIES[chosen]() if isinstance(chosen, str) else chosen
+
+
+def _checks(settings: Settings) -> list[PreCallCheck]:
+    """The region check is always there (it applies to calls that name a region); the others as configured."""
+    found: list[PreCallCheck] = [AllowedRegion()]
+    for check in settings.checks:
+        if not isinstance(check, str):
+            found.append(check)
+        elif check in _BUILT_IN_CHECKS:
+            found.append(_BUILT_IN_CHECKS[check]())
+    return found
+
+
+def _sinks(settings: Settings) -> tuple:
+    sinks = list(settings.callbacks)
+    if settings.log is not None:
+        from turnout.telemetry.log import log_sink  # noqa: PLC0415 (structlog is loaded only for who wants logs)
+
+        sinks.append(log_sink(None if settings.log is True else settings.log))
+    return tuple(sinks)

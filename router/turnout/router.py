@@ -1,0 +1,201 @@
+"""The Router: composes the parts and forwards to them. No logic of its own."""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike, environ
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, cast, overload
+
+from turnout.assembly import assemble
+from turnout.config import parse_model_list, parse_settings
+from turnout.engine.port import run_without_loop
+from turnout.io.blocking import BlockingIO
+from turnout.io.event_loop import EventLoopIO
+from turnout.membership import Membership
+from turnout.status import DeploymentStatus, Explanation, explain, status_of
+from turnout.streams import AsyncStream, Stream, StreamCore
+from turnout_adapters.adapter import Operation
+from turnout_adapters.types import CompactedResponse, DeletedResponse, InputTokenCount, ItemList, Response, Result
+
+Row = Mapping[str, Any]
+
+
+class Router:
+    """Calls LLMs through many deployments.
+
+    `model_list` is LiteLLM's: rows of `model_name`, `litellm_params` (or `params`) and `model_info`, with
+    `os.environ/NAME` for values from the environment. All other settings are keywords; docs/configuration.md lists
+    them with units and defaults. Raises ConfigError, which names the field and the fix.
+
+    Every method with an `a` in front has a twin without it that works in threads and needs no event loop. One Router
+    may be used from many threads and event loops at once. Close it with `close()` or `aclose()`, or use it as a
+    context manager.
+    """
+
+    def __init__(self, model_list: Sequence[Row], **settings: Any) -> None:
+        defaults = settings.pop("default_litellm_params", None)
+        specs = parse_model_list(model_list, environ, defaults)
+        parsed = parse_settings(settings, specs, environ)
+        self._blocking = BlockingIO(trust_env=parsed.trust_env)
+        self._looping = EventLoopIO(trust_env=parsed.trust_env)
+        parts = assemble(parsed, self._blocking)
+        self._fleet = parts.fleet
+        self._builder = parts.builder
+        self._dispatcher = parts.dispatcher
+        self._membership = Membership(parts.fleet, self._blocking.now, defaults, parsed)
+        self._membership.add_all(specs)
+
+    @classmethod
+    def from_yaml(cls, path: str | PathLike[str], **settings: Any) -> Self:
+        """A Router from LiteLLM's config.yaml: its `model_list` and `router_settings`; keywords override the latter."""
+        from turnout.yaml_config import read_config  # noqa: PLC0415 (PyYAML is loaded only for who reads YAML)
+
+        rows, found = read_config(Path(path))
+        return cls(rows, **{**found, **settings})
+
+    # --- responses
+
+    @overload
+    async def aresponses(self, model: str, input: Any = ..., *, stream: Literal[False] = ..., **params: Any) -> Response: ...
+    @overload
+    async def aresponses(self, model: str, input: Any = ..., *, stream: Literal[True], **params: Any) -> AsyncStream: ...
+    async def aresponses(self, model: str, input: Any = None, **params: Any) -> Response | AsyncStream:
+        """Creates a response: OpenAI's parameters, plus those of one call here.
+
+        `timeout` (seconds for everything, default 600), `attempt_timeout`, `num_retries`, `fallbacks`, `tenant`,
+        `tags`, `allowed_model_region`, `extra_headers`, `extra_body`. With `stream=True` it returns an AsyncStream
+        once the first output has arrived. Raises a TurnoutError.
+        """
+        return cast("Response | AsyncStream", await self._run("create", model, None, {"input": input, **params}))
+
+    @overload
+    def responses(self, model: str, input: Any = ..., *, stream: Literal[False] = ..., **params: Any) -> Response: ...
+    @overload
+    def responses(self, model: str, input: Any = ..., *, stream: Literal[True], **params: Any) -> Stream: ...
+    def responses(self, model: str, input: Any = None, **params: Any) -> Response | Stream:
+        """Sync twin of `aresponses`."""
+        return cast("Response | Stream", self._block("create", model, None, {"input": input, **params}))
+
+    @overload
+    async def aget_responses(self, response_id: str, *, stream: Literal[False] = ..., **params: Any) -> Response: ...
+    @overload
+    async def aget_responses(self, response_id: str, *, stream: Literal[True], **params: Any) -> AsyncStream: ...
+    async def aget_responses(self, response_id: str, **params: Any) -> Response | AsyncStream:
+        """Retrieves a response from the account that has it; `stream=True, starting_after=n` resumes its events."""
+        return cast("Response | AsyncStream", await self._run("retrieve", None, response_id, params))
+
+    @overload
+    def get_responses(self, response_id: str, *, stream: Literal[False] = ..., **params: Any) -> Response: ...
+    @overload
+    def get_responses(self, response_id: str, *, stream: Literal[True], **params: Any) -> Stream: ...
+    def get_responses(self, response_id: str, **params: Any) -> Response | Stream:
+        """Sync twin of `aget_responses`."""
+        return cast("Response | Stream", self._block("retrieve", None, response_id, params))
+
+    async def adelete_responses(self, response_id: str, **params: Any) -> DeletedResponse:
+        """Deletes a response where it is stored."""
+        return cast("DeletedResponse", await self._run("delete", None, response_id, params))
+
+    def delete_responses(self, response_id: str, **params: Any) -> DeletedResponse:
+        """Sync twin of `adelete_responses`."""
+        return cast("DeletedResponse", self._block("delete", None, response_id, params))
+
+    async def acancel_responses(self, response_id: str, **params: Any) -> Response:
+        """Cancels a background response."""
+        return cast("Response", await self._run("cancel", None, response_id, params))
+
+    def cancel_responses(self, response_id: str, **params: Any) -> Response:
+        """Sync twin of `acancel_responses`."""
+        return cast("Response", self._block("cancel", None, response_id, params))
+
+    async def alist_input_items(self, response_id: str, **params: Any) -> ItemList:
+        """Lists the input items of a response (`after`, `limit`, `order`, `include`)."""
+        return cast("ItemList", await self._run("input_items", None, response_id, params))
+
+    def list_input_items(self, response_id: str, **params: Any) -> ItemList:
+        """Sync twin of `alist_input_items`."""
+        return cast("ItemList", self._block("input_items", None, response_id, params))
+
+    async def acompact_responses(self, model: str, input: Any = None, **params: Any) -> CompactedResponse:
+        """Compacts a conversation into fewer items."""
+        return cast("CompactedResponse", await self._run("compact", model, None, {"input": input, **params}))
+
+    def compact_responses(self, model: str, input: Any = None, **params: Any) -> CompactedResponse:
+        """Sync twin of `acompact_responses`."""
+        return cast("CompactedResponse", self._block("compact", model, None, {"input": input, **params}))
+
+    async def acount_input_tokens(self, model: str, input: Any = None, **params: Any) -> InputTokenCount:
+        """Counts the tokens of an input at the provider."""
+        return cast("InputTokenCount", await self._run("input_tokens", model, None, {"input": input, **params}))
+
+    def count_input_tokens(self, model: str, input: Any = None, **params: Any) -> InputTokenCount:
+        """Sync twin of `acount_input_tokens`."""
+        return cast("InputTokenCount", self._block("input_tokens", model, None, {"input": input, **params}))
+
+    # --- deployments, while calls run
+
+    def add_deployment(self, row: Row) -> str:
+        """Adds a row and returns its deployment id. Raises ConfigError if it is there already."""
+        return self._membership.add(row)
+
+    def upsert_deployment(self, row: Row) -> str:
+        """Adds a row, or changes the deployment of this id in place; calls under way go on."""
+        return self._membership.upsert(row)
+
+    def delete_deployment(self, deployment_id: str) -> bool:
+        """Takes a deployment out for new calls; those under way finish. False if there is none of this id."""
+        return self._membership.remove(deployment_id)
+
+    def set_model_list(self, model_list: Sequence[Row]) -> None:
+        """Makes the deployments those of this list. What stays keeps its state."""
+        self._membership.replace_all(model_list)
+
+    # --- looking
+
+    def status(self) -> list[DeploymentStatus]:
+        """How every deployment is doing, in the order of model_list."""
+        now = self._blocking.now()
+        return [status_of(one, now) for group in list(self._fleet.groups.values()) for one in list(group.members)]
+
+    def explain(self, model: str, input: Any = None, **params: Any) -> Explanation:
+        """Where this call would go now, and why not elsewhere. Sends nothing."""
+        call, destination = self._builder.build("create", model, None, {"input": input, **params})
+        return explain(self._fleet, call, destination, self._blocking.now())
+
+    # --- closing
+
+    def close(self) -> None:
+        """Closes the connections of the sync methods."""
+        self._blocking.close()
+
+    async def aclose(self) -> None:
+        """Closes the connections of this event loop, and those of the sync methods."""
+        await self._looping.close()
+        self._blocking.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"Router({len(self._fleet.groups)} model groups, {len(self._fleet.deployments)} deployments)"
+
+    async def _run(
+        self, operation: Operation, model: str | None, response_id: str | None, given: Row
+    ) -> Result | AsyncStream:
+        served = await self._dispatcher.run(self._looping, operation, model, response_id, given)
+        return AsyncStream(served) if isinstance(served, StreamCore) else served
+
+    def _block(self, operation: Operation, model: str | None, response_id: str | None, given: Row) -> Result | Stream:
+        served = run_without_loop(self._dispatcher.run(self._blocking, operation, model, response_id, given))
+        return Stream(served) if isinstance(served, StreamCore) else served

@@ -1,0 +1,94 @@
+"""A look at the Router from outside: what each deployment is doing, and why a call would go where."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from turnout.context import Call
+from turnout.deployment import Deployment
+from turnout.engine import cooldown
+from turnout.engine.fleet import Fleet
+from turnout.engine.leases import Destination
+from turnout.protocols import Applies
+
+State = Literal["ready", "probing", "cooling down", "throttled", "full", "removed"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentStatus:
+    """How one deployment is doing. Times in seconds."""
+
+    id: str
+    model_group: str
+    provider: str
+    model: str
+    base_url: str
+    state: State
+    in_flight: int
+    available_in: float
+    """Seconds until it takes calls again; 0 if it does, inf if that depends on a call under way."""
+    success_rate: float
+    consecutive_failures: int
+    first_event: float | None
+    seconds_per_token: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Where a call would go: the deployments fit for it, and why the others are not."""
+
+    model_group: str
+    candidates: tuple[str, ...]
+    rejected: Mapping[str, str]
+    pinned_to: tuple[str, ...] | None
+    """Deployments of the account that holds the call's state; None if it may go anywhere."""
+
+
+def status_of(deployment: Deployment, now: float) -> DeploymentStatus:
+    """The state of one deployment."""
+    at = cooldown.available_at(deployment, now)
+    return DeploymentStatus(
+        id=deployment.id,
+        model_group=deployment.spec.model_group,
+        provider=deployment.spec.provider,
+        model=deployment.spec.model,
+        base_url=deployment.spec.target.base_url,
+        state=_state(deployment, now),
+        in_flight=deployment.in_flight,
+        available_in=max(at - now, 0.0),
+        success_rate=deployment.health.success,
+        consecutive_failures=deployment.health.failures,
+        first_event=deployment.latency.first_event,
+        seconds_per_token=deployment.latency.unary,
+    )
+
+
+def _state(deployment: Deployment, now: float) -> State:
+    health = deployment.health
+    if deployment.removed:
+        return "removed"
+    if health.open_until is not None:
+        return "probing" if health.probing else "cooling down"
+    if health.throttled_until > now:
+        return "throttled"
+    return "ready" if cooldown.available_at(deployment, now) <= now else "full"
+
+
+def explain(fleet: Fleet, call: Call, destination: Destination, now: float) -> Explanation:
+    """The decision about a call as data; changes nothing."""
+    group = destination.group
+    members = destination.only if destination.only is not None else group.members
+    pinned = None if call.pin is None else tuple(one.id for one in fleet.domains.get(call.pin, ()))
+    candidates, rejected = list[str](), dict[str, str]()
+    checks = [one for one in fleet.checks if not isinstance(one, Applies) or one.applies(call, group)]
+    for deployment in members:
+        reason = next((why for one in checks if (why := one.reject(deployment, call)) is not None), None)
+        if call.pin is not None and deployment.domain != call.pin:
+            reason = "another account holds this conversation"
+        if reason is None and cooldown.available_at(deployment, now) > now:
+            reason = cooldown.why_unavailable(deployment, now)
+        if reason is None:
+            candidates.append(deployment.id)
+        else:
+            rejected[deployment.id] = reason
+    return Explanation(group.name, tuple(candidates), rejected, pinned)

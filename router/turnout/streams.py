@@ -1,0 +1,266 @@
+"""Streams of events, for tasks and for threads: two thin classes over one coroutine."""
+
+import weakref
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from math import inf
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from turnout.deployment import Deployment
+from turnout.engine import cooldown
+from turnout.engine.decide import verdict
+from turnout.engine.fleet import Fleet
+from turnout.engine.leases import Lease
+from turnout.engine.port import IO, run_without_loop
+from turnout.engine.route import Served, settle_failure
+from turnout.engine.send import Begun, failure_of
+from turnout.errors import APIError, DeadlineExceededError, InternalServerError, TurnoutError
+from turnout_adapters.builder import StreamRecorder
+from turnout_adapters.types import TERMINAL_EVENTS, Response, StreamEvent
+from turnout_adapters.types.route import Route
+
+_DRAIN = 1.0
+"""Seconds to wait for the end of the body after the last event, so that the connection can be used again."""
+
+
+class Seals(Protocol):
+    """What wraps the ids of an event."""
+
+    def event(self, event: StreamEvent) -> None: ...
+
+
+Finished = Callable[[Served[Begun], TurnoutError | None, int | None, int | None], None]
+"""Told at the end: what was served, the error if it broke, input and output tokens if known."""
+
+
+class StreamCore:
+    """The reading of one stream, whoever drives it."""
+
+    def __init__(self, served: Served[Begun], fleet: Fleet, io: IO, seals: Seals, finished: Finished | None) -> None:
+        self.served = served
+        self.pending: deque[StreamEvent] = deque()
+        self.error: TurnoutError | None = None
+        self.response: Response | None = None
+        self.closed = False
+        self._fleet = fleet
+        self._io = io
+        self._seals = seals
+        self._finished = finished
+        self._recorder = StreamRecorder()
+        self._refusal: APIError | None = None
+        self._terminated = False
+        self._take(served.answer.events)
+        served.answer.events = []
+
+    async def fill(self) -> None:
+        """Reads until there is an event to hand out, or the end."""
+        while not self.pending and not self.closed:
+            if self._terminated or self.served.answer.ended:
+                await self._finish()
+                return
+            await self._read()
+
+    async def _read(self) -> None:
+        call, begun, io = self.served.call, self.served.answer, self._io
+        left = inf if call.open_ended else call.deadline - io.now()
+        try:
+            if left <= 0:
+                self._break(DeadlineExceededError(f"the stream was not complete in {call.deadline - call.started:.1f} s"))
+                return
+            data = await (begun.body.read() if left >= begun.idle else io.read(begun.body, left))
+            if not data:
+                begun.ended = True
+                begun.decoder.close()
+                return
+            self._take(begun.decoder.feed(data))
+        except APIError as error:
+            if not call.open_ended and io.now() >= call.deadline:
+                self._break(DeadlineExceededError("the stream was not complete before the call's deadline"))
+            else:
+                self._break(self._refusal or error)
+
+    def _take(self, events: list[StreamEvent]) -> None:
+        for event in events:
+            if event.type == "error":
+                self._refusal = failure_of(event, self.served.lease.deployment.spec.provider)
+            self._seals.event(event)
+            self._recorder.observe(event)
+            self.pending.append(event)
+            if event.type in TERMINAL_EVENTS:
+                self._end(event)
+
+    def _end(self, event: StreamEvent) -> None:
+        if self._terminated:
+            return
+        self._terminated = True
+        response: Any = getattr(event, "response", None)
+        if isinstance(response, Response):
+            response.attach(self.served.route)
+            response.set_request_id(self.served.answer.request_id)
+            self.response = response
+        failure = failure_of(event, self.served.lease.deployment.spec.provider)
+        if self.served.call.operation == "retrieve":
+            failure = None
+        self._settle(failure)
+
+    def _break(self, error: TurnoutError) -> None:
+        """The stream broke after its first output: what was delivered stands, and the caller is told."""
+        self.served.answer.ended = True
+        error.attempts = self.served.route.attempts
+        error.deployment = self.served.lease.deployment.id
+        code = getattr(error, "code", None) or "server_error"
+        for event in self._recorder.failed(code, error.message):
+            self.pending.append(event)
+            response = getattr(event, "response", None)
+            if isinstance(response, Response):
+                response.attach(self.served.route)
+                self.response = response
+        self._settle(error)
+
+    def _settle(self, error: TurnoutError | None) -> None:
+        self.error = error
+        usage = getattr(self.response, "usage", None)
+        tokens_in, tokens_out = getattr(usage, "input_tokens", None), getattr(usage, "output_tokens", None)
+        lease, now = self.served.lease, self._io.now()
+        if isinstance(error, APIError):
+            settle_failure(lease, error, verdict(error).outcome, self._fleet, self._io)
+        elif error is not None:
+            self._fleet.release(lease, now, None, None)
+        else:
+            settle_success(lease, self._fleet, now, tokens_in, tokens_out)
+        if self._finished is not None:
+            self._finished(self.served, error, tokens_in, tokens_out)
+
+    async def _finish(self) -> None:
+        """The last event is out: reads the rest of the body, which should be nothing."""
+        begun = self.served.answer
+        try:
+            if not begun.ended:
+                while await self._io.read(begun.body, _DRAIN):
+                    pass
+        except APIError:
+            begun.ended = True
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Gives everything back. A stream that is not at its end is cut, which counts for nobody's health."""
+        if self.closed:
+            return
+        self.closed = True
+        self._fleet.release(self.served.lease, self._io.now(), None, None)
+        await self.served.answer.body.close()
+
+    def abandon(self) -> None:
+        """As close(), from a finalizer."""
+        if not self.closed:
+            self.closed = True
+            self._fleet.release(self.served.lease, self._io.now(), None, None)
+            self.served.answer.body.abandon()
+
+
+def settle_success(lease: Lease, fleet: Fleet, now: float, tokens_in: int | None, tokens_out: int | None) -> None:
+    """Gives a deployment back after a complete answer."""
+
+    def record(deployment: Deployment) -> None:
+        cooldown.record_success(deployment, probe=lease.probe, now=now)
+        cooldown.record_latency(deployment, now - lease.started, tokens_out, first_event=False, now=now)
+        if lease.first_event is not None:
+            cooldown.record_latency(deployment, lease.first_event, None, first_event=True, now=now)
+
+    total = None if tokens_in is None and tokens_out is None else (tokens_in or 0) + (tokens_out or 0)
+    fleet.release(lease, now, record, total)
+
+
+class _Base:
+    """What both kinds of stream tell."""
+
+    def __init__(self, core: StreamCore) -> None:
+        self._core = core
+        self._finalizer = weakref.finalize(self, core.abandon)
+        self._finalizer.atexit = False
+
+    @property
+    def route(self) -> Route:
+        """How the stream was made."""
+        return self._core.served.route
+
+    @property
+    def response(self) -> Response | None:
+        """The response of the last event (completed, incomplete or failed), None before it came."""
+        return self._core.response
+
+    @property
+    def error(self) -> TurnoutError | None:
+        """Why the stream broke; None if it did not. A broken stream ends with a `response.failed` event."""
+        return self._core.error
+
+    @property
+    def request_id(self) -> str | None:
+        """The provider's request id."""
+        return self._core.served.answer.request_id
+
+
+class Stream(_Base, Iterator[StreamEvent]):
+    """Events of one response. Iterate it, best inside `with`; leaving early closes the upstream connection."""
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> StreamEvent:
+        core = self._core
+        if not core.pending:
+            try:
+                run_without_loop(core.fill())
+            except BaseException:
+                self.close()
+                raise
+            if not core.pending:
+                self._finalizer.detach()
+                raise StopIteration
+        return core.pending.popleft()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the connection and the deployment back. Safe to call twice."""
+        self._finalizer.detach()
+        run_without_loop(self._core.close())
+
+
+class AsyncStream(_Base, AsyncIterator[StreamEvent]):
+    """Events of one response. Iterate it, best inside `async with`; leaving early closes the upstream connection."""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> StreamEvent:
+        core = self._core
+        if not core.pending:
+            try:
+                await core.fill()
+            except BaseException:
+                await self.aclose()
+                raise
+            if not core.pending:
+                self._finalizer.detach()
+                raise StopAsyncIteration
+        return core.pending.popleft()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Gives the connection and the deployment back. Safe to call twice."""
+        self._finalizer.detach()
+        await self._core.close()

@@ -1,0 +1,42 @@
+"""Reads LiteLLM's config.yaml."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from turnout.errors import ConfigError
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose only booleans are true and false: a region called `no` stays a region."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _first, _word in (("t", "true"), ("T", "True"), ("f", "false"), ("F", "False")):
+    _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(f"^{_word}$"), [_first])
+
+
+def read_config(path: Path) -> tuple[list[Mapping[str, Any]], dict[str, Any]]:
+    """The rows and the router settings. Raises ConfigError for a file that is not such a configuration."""
+    try:
+        document: object = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(document, Mapping):
+        raise ConfigError(f"{path}: must be a mapping with model_list")
+    found = cast("Mapping[str, Any]", document)
+    settings = found.get("router_settings") or {}
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"{path}: router_settings must be a mapping")
+    rows = found.get("model_list") or []
+    if not isinstance(rows, list):
+        raise ConfigError(f"{path}: model_list must be a list of rows")
+    return cast("list[Mapping[str, Any]]", rows), dict(cast("Mapping[str, Any]", settings))
