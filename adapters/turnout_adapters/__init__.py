@@ -1,0 +1,1 @@
+"""Speaks to providers: pure functions between Responses objects and bytes. Knows nothing of routing."""

@@ -1,0 +1,89 @@
+"""The bases of all data: lenient in, strict out.
+
+Unknown fields are kept and can be read as attributes. Fields that the published schema requires but an answer lacked
+get schema-correct defaults, which `model_dump()` shows and `to_dict()` leaves out: the former is what strict readers
+accept, the latter is what the provider sent.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, cast
+
+from pydantic import BaseModel, ConfigDict, PlainValidator, PrivateAttr, SerializeAsAny
+
+from turnout_adapters.types.route import Route
+
+
+class Open(BaseModel):
+    """An object of which only what it holds is known."""
+
+    model_config = ConfigDict(extra="allow", defer_build=True, protected_namespaces=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the provider sent, ids aside."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    def to_json(self) -> str:
+        """`to_dict` as JSON text."""
+        return self.model_dump_json(exclude_unset=True)
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return getattr(self, name)
+        except AttributeError:
+            raise KeyError(name) from None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The field's value, as of a mapping."""
+        return getattr(self, name, default)
+
+
+def opened(value: Any) -> Any:
+    """JSON objects, at any depth, as objects with attributes."""
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        return Open.model_construct(None, **{name: opened(inner) for name, inner in fields.items()})
+    if isinstance(value, list):
+        return [opened(inner) for inner in cast("list[Any]", value)]
+    return value
+
+
+Node = Annotated[SerializeAsAny[Any], PlainValidator(opened)]
+"""Any JSON, objects readable by attribute."""
+
+
+class Result(Open):
+    """Base of everything an operation returns."""
+
+    _route: Route | None = PrivateAttr(None)
+    _request_id: str | None = PrivateAttr(None)
+    _warnings: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def route(self) -> Route:
+        """How this result was made: deployment, model group, attempts, fallback, affinity."""
+        if self._route is None:
+            raise AttributeError("this object was not returned by a Router")
+        return self._route
+
+    @property
+    def request_id(self) -> str | None:
+        """The provider's request id."""
+        return self._request_id
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Parameters that were left out with `drop_params`, one sentence each."""
+        return self._warnings
+
+    def attach(self, route: Route) -> None:
+        """Sets the route; for whoever made the call."""
+        self._route = route
+
+    def set_request_id(self, request_id: str | None) -> None:
+        """Sets the request id; for whoever made the call."""
+        self._request_id = request_id
+
+
+def as_mapping(value: object) -> Mapping[str, Any] | None:
+    """The value if it is a JSON object, else None."""
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else None

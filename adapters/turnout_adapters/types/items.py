@@ -1,0 +1,154 @@
+"""Output items and content parts. What is not modelled here passes through as an Item or Open with all its fields."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, PlainValidator, SerializeAsAny, ValidationError
+
+from turnout_adapters.types.base import Node, Open, as_mapping, opened
+
+
+class OutputText(Open):
+    """Text that the model wrote."""
+
+    type: str = "output_text"
+    text: str
+    annotations: list[Node] = []
+    logprobs: Node = None
+
+
+class Refusal(Open):
+    """The model's refusal."""
+
+    type: str = "refusal"
+    refusal: str
+
+
+class ReasoningText(Open):
+    """A piece of reasoning, or of its summary."""
+
+    type: str
+    text: str
+
+
+_PARTS: dict[str, type[Open]] = {
+    "output_text": OutputText,
+    "refusal": Refusal,
+    "reasoning_text": ReasoningText,
+    "summary_text": ReasoningText,
+}
+
+
+def make_part(value: Any) -> Any:
+    """The typed content part, or an open object if it is of no known type or shape."""
+    fields = as_mapping(value)
+    if fields is None:
+        return value
+    model = _PARTS.get(fields.get("type", ""))
+    if model is not None:
+        try:
+            return model.model_validate(value)
+        except ValidationError:
+            return opened(value)
+    return opened(value)
+
+
+ContentPart = Annotated[SerializeAsAny[Any], PlainValidator(make_part)]
+
+
+class Item(Open):
+    """An item of a type that is not modelled: everything it came with, readable by attribute."""
+
+    type: str = ""
+
+
+class OutputMessage(Item):
+    """A message of the model."""
+
+    type: str = "message"
+    id: str
+    role: str = "assistant"
+    status: str | None = "completed"
+    content: list[ContentPart]
+
+
+class Reasoning(Item):
+    """Reasoning: a summary, and content that only the account that made it can read."""
+
+    type: str = "reasoning"
+    id: str
+    summary: list[ContentPart] = []
+
+
+class FunctionCall(Item):
+    """A call of one of the caller's functions. `arguments` is JSON text."""
+
+    type: str = "function_call"
+    call_id: str
+    name: str
+    arguments: str
+
+
+class CustomToolCall(Item):
+    """A call of one of the caller's custom tools. `input` is free text."""
+
+    type: str = "custom_tool_call"
+    call_id: str
+    name: str
+    input: str
+
+
+class McpApprovalRequest(Item):
+    """Asks whether a tool of an MCP server may be called; answered by an `mcp_approval_response` item."""
+
+    type: str = "mcp_approval_request"
+    id: str
+    name: str
+    server_label: str
+    arguments: str
+
+
+class McpCall(Item):
+    """A tool of an MCP server was called."""
+
+    type: str = "mcp_call"
+    id: str
+    name: str
+    server_label: str
+    arguments: str
+
+
+class WebSearchCall(Item):
+    """The provider searched the web. Some streams announce it before its action is known."""
+
+    type: str = "web_search_call"
+    id: str
+    status: str = "in_progress"
+    action: Node = Field(default_factory=lambda: Open.model_validate({"type": "search", "query": ""}))
+
+
+_ITEMS: dict[str, type[Item]] = {
+    "message": OutputMessage,
+    "reasoning": Reasoning,
+    "function_call": FunctionCall,
+    "custom_tool_call": CustomToolCall,
+    "mcp_approval_request": McpApprovalRequest,
+    "mcp_call": McpCall,
+    "web_search_call": WebSearchCall,
+}
+
+
+def make_item(value: Any) -> Any:
+    """The typed item; an Item with everything kept if it is of no known type or shape."""
+    fields = as_mapping(value)
+    if fields is None:
+        return value
+    model = _ITEMS.get(fields.get("type", ""))
+    if model is not None:
+        try:
+            return model.model_validate(value)
+        except ValidationError:
+            pass
+    return Item.model_construct(None, **{name: opened(inner) for name, inner in fields.items()})
+
+
+OutputItem = Annotated[SerializeAsAny[Any], PlainValidator(make_item)]
