@@ -2,7 +2,7 @@
 
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from math import inf
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -43,6 +43,8 @@ class StreamCore:
         self.error: TurnoutError | None = None
         self.response: Response | None = None
         self.closed = False
+        self.after: Callable[[], Awaitable[None]] | None = None
+        """Awaited once the stream is closed."""
         self._fleet = fleet
         self._io = io
         self._seals = seals
@@ -151,6 +153,8 @@ class StreamCore:
         self.closed = True
         self._fleet.release(self.served.lease, self._io.now(), None, None)
         await self.served.answer.body.close()
+        if self.after is not None:
+            await self.after()
 
     def abandon(self) -> None:
         """As close(), from a finalizer."""
@@ -195,6 +199,10 @@ class _Base:
     def error(self) -> TurnoutError | None:
         """Why the stream broke; None if it did not. A broken stream ends with a `response.failed` event."""
         return self._core.error
+
+    def after_close(self, action: Callable[[], Awaitable[None]]) -> None:
+        """Awaits `action` once the stream is closed."""
+        self._core.after = action
 
     @property
     def request_id(self) -> str | None:

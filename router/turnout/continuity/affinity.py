@@ -5,6 +5,7 @@ account can read (reasoning and compaction) carry an owned id too, so that a sta
 encrypted content can be read.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,6 +16,8 @@ from turnout.errors import BadRequestError, NotFoundError
 from turnout.protocols import Store
 from turnout_adapters.types import Result, StreamEvent
 
+_RAW = re.compile(r"^(?:[a-z]{2,8}_)?[0-9a-fA-F-]{16,128}$")
+"""What providers' own ids look like: hexadecimal, so that a damaged id of ours cannot pass for one."""
 RETENTION = 30 * 24 * 3600.0
 """Seconds a response stays at the provider (OpenAI and Azure: 30 days)."""
 _PRIVATE_ITEMS = ("reasoning", "compaction")
@@ -92,7 +95,7 @@ class Continuity:
         try:
             owned = self._codec.unwrap(token, tenant)
         except NotFoundError as error:
-            if self._accept_raw and not self._codec.looks_owned(token) and len(token) <= 512:
+            if self._accept_raw and _RAW.match(token):
                 return self._raw(token, tenant, only)
             error.param = name
             raise

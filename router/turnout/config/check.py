@@ -1,0 +1,87 @@
+"""Readers of one field each: they return the value, or raise a ConfigError that names the field and the fix."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from turnout.errors import ConfigError
+
+_REFERENCE = re.compile(r"^os\.environ/(?P<plain>.+)$|^\$\{(?P<braced>[A-Za-z_]\w*)\}$")
+
+
+def fail(field: str, problem: str) -> ConfigError:
+    """The error for a field."""
+    return ConfigError(f"{field}: {problem}", param=field)
+
+
+def shown(value: object) -> str:
+    """A value as an error message may show it: short, and never the inside of a container."""
+    return repr(value) if isinstance(value, bool | int | float) or value is None else f"a {type(value).__name__}"
+
+
+def mapping(value: object, field: str) -> Mapping[str, Any]:
+    """A mapping with string keys."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in cast("Mapping[object, Any]", value)):
+        raise fail(field, f"must be a mapping, got {shown(value)}")
+    return cast("Mapping[str, Any]", value)
+
+
+def sequence(value: object, field: str, of: str = "values") -> Sequence[Any]:
+    """A list or tuple."""
+    if not isinstance(value, list | tuple):
+        raise fail(field, f"must be a list of {of}, got {shown(value)}")
+    return cast("Sequence[Any]", value)
+
+
+def text(value: object, field: str) -> str:
+    """A string that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise fail(field, f"must be a string that is not empty, got {'an empty one' if value == '' else shown(value)}")
+    return value
+
+
+def texts(value: object, field: str) -> tuple[str, ...]:
+    """A list of strings."""
+    return tuple(text(one, f"{field}[{index}]") for index, one in enumerate(sequence(value, field, "strings")))
+
+
+def flag(value: object, field: str) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise fail(field, f"must be True or False, got {shown(value)}")
+    return value
+
+
+def whole(value: object, field: str, least: int = 0) -> int:
+    """A whole number."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        kind = "a positive integer" if least == 1 else f"a whole number, {least} or more"
+        raise fail(field, f"must be {kind}, got {shown(value)}")
+    return value
+
+
+def number(value: object, field: str, *, positive: bool = False) -> float:
+    """A finite number, not negative."""
+    wrong = isinstance(value, bool) or not isinstance(value, int | float)
+    if wrong or not 0 <= cast("float", value) < float("inf") or (positive and value == 0):
+        raise fail(field, f"must be a {'positive ' if positive else ''}number{'' if positive else ', 0 or more'}, got {shown(value)}")
+    return float(cast("float", value))
+
+
+def resolved(value: Any, field: str, env: Mapping[str, str]) -> Any:
+    """The value with `os.environ/NAME` and `${NAME}` replaced, at any depth."""
+    if isinstance(value, str):
+        match = _REFERENCE.match(value)
+        if match is None:
+            return value
+        name = match["plain"] or match["braced"]
+        if not env.get(name):
+            raise fail(field, f"the environment variable {name} is not set (or empty); set it, or give the value itself")
+        return env[name]
+    if isinstance(value, Mapping):
+        fields = cast("Mapping[str, Any]", value)
+        return {key: resolved(inner, f"{field}.{key}", env) for key, inner in fields.items()}
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        return [resolved(inner, f"{field}[{index}]", env) for index, inner in enumerate(items)]
+    return value

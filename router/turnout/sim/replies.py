@@ -1,0 +1,124 @@
+"""What a fake region answers: complete Response objects and streams, built from the published schema."""
+
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+_WORDS = "the train left on time and every signal along the line was green as far as anyone could see from here".split()
+
+
+def new_id(prefix: str, rng: random.Random) -> str:
+    """An id as the provider makes them."""
+    return f"{prefix}_{rng.getrandbits(192):048x}"
+
+
+def response_object(request: Mapping[str, Any], region: str, turn: int, words: int, rng: random.Random) -> dict[str, Any]:
+    """The finished response to a request. Its text says which region wrote it and how many turns it has seen."""
+    tools: Sequence[Mapping[str, Any]] = request.get("tools") or ()
+    output: list[dict[str, Any]] = []
+    if request.get("reasoning"):
+        include = request.get("include") or ()
+        sealed = f"sealed-by-{region}" if "reasoning.encrypted_content" in include else None
+        output.append({"id": new_id("rs", rng), "type": "reasoning", "summary": [], "encrypted_content": sealed})
+    if request.get("tool_choice") == "required" and tools:
+        output.append(
+            {
+                "id": new_id("fc", rng),
+                "type": "function_call",
+                "status": "completed",
+                "call_id": f"call_{rng.getrandbits(96):024x}",
+                "name": tools[0].get("name", "tool"),
+                "arguments": json.dumps({"turn": turn}),
+            }
+        )
+    else:
+        filler = " ".join(_WORDS[index % len(_WORDS)] for index in range(max(words - 4, 0)))
+        text = f"{region} turn {turn}: {filler}".rstrip()
+        output.append(
+            {
+                "id": new_id("msg", rng),
+                "type": "message",
+                "status": "completed",
+                "role": "assistant",
+                "content": [{"type": "output_text", "annotations": [], "logprobs": [], "text": text}],
+            }
+        )
+    size = len(json.dumps(request.get("input", ""))) // 4 + 1
+    return {
+        "id": new_id("resp", rng),
+        "object": "response",
+        "created_at": 1_790_000_000,
+        "status": "completed",
+        "background": bool(request.get("background")),
+        "error": None,
+        "incomplete_details": None,
+        "instructions": request.get("instructions"),
+        "max_output_tokens": request.get("max_output_tokens"),
+        "model": request.get("model", "unknown"),
+        "output": output,
+        "parallel_tool_calls": request.get("parallel_tool_calls", True),
+        "previous_response_id": request.get("previous_response_id"),
+        "reasoning": {"effort": None, "summary": None},
+        "store": request.get("store", True),
+        "temperature": request.get("temperature", 1.0),
+        "text": {"format": {"type": "text"}},
+        "tool_choice": request.get("tool_choice", "auto"),
+        "tools": list(tools),
+        "top_p": request.get("top_p", 1.0),
+        "truncation": request.get("truncation", "disabled"),
+        "usage": {
+            "input_tokens": size,
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+            "output_tokens": words,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": size + words,
+        },
+        "user": None,
+        "metadata": request.get("metadata") or {},
+    }
+
+
+def stream_events(response: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The events of a response, in the order OpenAI sends them, numbered."""
+    for number, event in enumerate(_events(response)):
+        yield {**event, "sequence_number": number}
+
+
+def _events(response: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    begun = {**response, "status": "in_progress", "output": [], "usage": None}
+    yield {"type": "response.created", "response": begun}
+    yield {"type": "response.in_progress", "response": begun}
+    for index, item in enumerate(response["output"]):
+        where = {"output_index": index, "item_id": item["id"]}
+        if item["type"] == "reasoning":
+            yield {"type": "response.output_item.added", "output_index": index, "item": item}
+        elif item["type"] == "function_call":
+            fresh = {**item, "status": "in_progress", "arguments": ""}
+            yield {"type": "response.output_item.added", "output_index": index, "item": fresh}
+            yield {"type": "response.function_call_arguments.delta", **where, "delta": item["arguments"]}
+            done = {"arguments": item["arguments"], "name": item["name"]}
+            yield {"type": "response.function_call_arguments.done", **where, **done}
+        else:
+            yield from _message(index, item, where)
+        yield {"type": "response.output_item.done", "output_index": index, "item": item}
+    yield {"type": "response.completed", "response": dict(response)}
+
+
+def _message(index: int, item: Mapping[str, Any], where: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    part = item["content"][0]
+    here = {**where, "content_index": 0}
+    fresh = {**item, "status": "in_progress", "content": []}
+    yield {"type": "response.output_item.added", "output_index": index, "item": fresh}
+    yield {"type": "response.content_part.added", **here, "part": {**part, "text": ""}}
+    words = part["text"].split(" ")
+    for number, word in enumerate(words):
+        delta = word if number == len(words) - 1 else word + " "
+        yield {"type": "response.output_text.delta", **here, "delta": delta, "logprobs": []}
+    yield {"type": "response.output_text.done", **here, "text": part["text"], "logprobs": []}
+    yield {"type": "response.content_part.done", **here, "part": part}
+
+
+def encode_event(event: Mapping[str, Any]) -> bytes:
+    """One server-sent event."""
+    return b"event: %s\ndata: %s\n\n" % (str(event["type"]).encode(), json.dumps(event).encode())
