@@ -30,6 +30,8 @@ from turnout_adapters.types.route import Affinity, Attempt, Outcome, Route
 A = TypeVar("A")
 A_co = TypeVar("A_co", covariant=True)
 
+_ROUNDING = 0.005
+"""Seconds by which a timer may fire early."""
 _LONGEST_SLICE = 2.0
 """Seconds after which a waiting call looks at its fallbacks again."""
 
@@ -88,7 +90,8 @@ async def route(call: Call, destination: Destination, fleet: Fleet, rules: Rules
     journey.visited.add(destination.group.name)
     while True:
         lease = await _acquire(journey, fleet, rules, io)
-        timeout = attempt_timeout(journey.call, lease, io.now())
+        spare = journey.in_group < _retry_policy(journey, rules).retries
+        timeout = attempt_timeout(journey.call, lease, io.now(), spare=spare)
         try:
             answer = await send(journey.call, lease, io, timeout)
         except APIError as error:
@@ -101,18 +104,18 @@ async def route(call: Call, destination: Destination, fleet: Fleet, rules: Rules
             return Served(answer, lease, _route(journey, lease, io.now()), journey.call)
 
 
-def attempt_timeout(call: Call, lease: Lease, now: float) -> float:
+def attempt_timeout(call: Call, lease: Lease, now: float, *, spare: bool) -> float:
     """Seconds this attempt may take: its own limit, within what is left of the deadline.
 
-    Without a limit of its own, an attempt gets half of what is left while another deployment stands ready, so that a
-    silent one cannot use up the whole call.
+    Without a limit of its own, an attempt gets half of what is left while another deployment stands ready and a retry
+    is `spare`, so that a silent one cannot use up the whole call.
     """
     left = call.deadline - now
     spec = lease.deployment.spec
     own = call.attempt_timeout or (spec.stream_timeout if call.stream else None) or spec.timeout
     if own is not None:
         return min(own, left)
-    if call.pin is None and lease.destination.only is None:
+    if spare and call.pin is None and lease.destination.only is None:
         ready = sum(len(level) for level in lease.destination.group.ready.values())
         if ready > (lease.deployment.position >= 0):
             return left / 2
@@ -215,7 +218,7 @@ def _note_failure(journey: _Journey, lease: Lease, error: APIError, fleet: Fleet
     now, deployment = io.now(), lease.deployment
     journey.last_verdict = what = verdict(error)
     journey.last_error = error
-    if now >= journey.call.deadline and isinstance(error, APITimeoutError):
+    if now >= journey.call.deadline - _ROUNDING and isinstance(error, APITimeoutError):
         what = replace(what, retry=False, fallback=False)
         journey.last_verdict = what
     error.deployment, error.model_group = deployment.id, deployment.spec.model_group
@@ -279,13 +282,10 @@ def _decide(journey: _Journey, error: APIError, rules: Rules, io: IO) -> None:
     if what is None:
         raise error
     now = io.now()
-    if now >= call.deadline:
+    if now >= call.deadline - _ROUNDING:
         raise _deadline(journey, now) from error
     kind = error.kind or Kind.INTERNAL
-    policy = rules.group_retry.get(journey.chain[0].group.name, rules.retry)
-    if call.retries is not None:
-        policy = replace(policy, retries=call.retries, by_kind={})
-    allowed = policy.retries_for(kind, retryable=what.retry)
+    allowed = _retry_policy(journey, rules).retries_for(kind, retryable=what.retry)
     persistent = call.pin is not None and what.retry and what.same and allowed > 0
     if journey.in_group <= allowed or persistent:
         return
@@ -295,6 +295,11 @@ def _decide(journey: _Journey, error: APIError, rules: Rules, io: IO) -> None:
     journey.chain = spare
     journey.visited.add(spare[0].group.name)
     journey.in_group = 0
+
+
+def _retry_policy(journey: _Journey, rules: Rules) -> RetryPolicy:
+    own = journey.call.retries
+    return rules.group_retry.get(journey.chain[0].group.name, rules.retry) if own is None else RetryPolicy(own)
 
 
 # --- telling
