@@ -5,7 +5,6 @@ share a Router. Nothing here waits, reads a clock or draws a number by itself.
 """
 
 import heapq
-from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
 from random import Random
@@ -17,7 +16,8 @@ from turnout.deployment import Deployment, ModelGroup
 from turnout.engine import budget, cooldown
 from turnout.engine.leases import Blocked, Destination, Lease, QueueKey, Ticket, Tries
 from turnout.engine.port import Waiter
-from turnout.errors import NoDeploymentAvailable, TurnoutError
+from turnout.engine.queues import Queues
+from turnout.errors import TurnoutError
 from turnout.policies import BudgetPolicy, CooldownPolicy, WaitPolicy
 from turnout.protocols import Applies, PreCallCheck, Strategy
 
@@ -43,9 +43,7 @@ class Fleet:
         self.checks = tuple(checks)
         self.cooldown = cooldown_policy
         self.budget = budget_policy
-        self.wait = wait_policy
-        self._queues: dict[QueueKey, deque[Ticket]] = {}
-        self._watchers: dict[str, set[Waiter]] = {}
+        self._queues = Queues(wait_policy.max_queue)
         self._lock = Lock()
 
     # --- membership
@@ -164,6 +162,7 @@ class Fleet:
                     chosen = self._pick(fit, pick)
                     if tries.made and not self._may_retry(group, chosen, now):
                         over_budget = True
+                        fit = [one for one in fit if budget.is_free(one, now)]
                     elif (lease := self._take(destination, chosen, call, tries, now)) is not None:
                         return lease
                     fit = [one for one in fit if one is not chosen]
@@ -341,58 +340,40 @@ class Fleet:
 
         Raises NoDeploymentAvailable if too many are waiting already.
         """
-        group = destination.group
-        key: QueueKey = (group.name, call.pin, call.region, call.tags)
         with self._lock:
-            queue = self._queues.setdefault(key, deque())
-            if len(queue) >= self.wait.max_queue:
-                raise NoDeploymentAvailable(f"{len(queue)} calls are already waiting for model group {group.name!r}")
-            ticket = Ticket(key, waiter)
-            queue.append(ticket)
-            return ticket
+            return self._queues.join(_queue_key(destination, call), waiter)
 
     def leave(self, ticket: Ticket) -> None:
         """Gives the place up, served or not; the next in line looks again."""
         with self._lock:
-            queue = self._queues[ticket.key]
-            queue.remove(ticket)
-            if queue:
-                queue[0].waiter.wake()
-            else:
-                del self._queues[ticket.key]
+            self._queues.leave(ticket)
 
     def is_head(self, ticket: Ticket) -> bool:
         """True if it is this call's turn."""
         with self._lock:
-            return self._queues[ticket.key][0] is ticket
+            return self._queues.head(ticket.key) is ticket
 
     def watch(self, group: str, waiter: Waiter) -> None:
         """Wakes the waiter at the next outcome in the group."""
         with self._lock:
-            self._watchers.setdefault(group, set()).add(waiter)
+            self._queues.watch(group, waiter)
 
     def unwatch(self, group: str, waiter: Waiter) -> None:
         """Ends `watch`."""
         with self._lock:
-            watchers = self._watchers.get(group)
-            if watchers is not None:
-                watchers.discard(waiter)
-                if not watchers:
-                    del self._watchers[group]
+            self._queues.unwatch(group, waiter)
 
     def _is_turn(self, destination: Destination, call: Call, ticket: Ticket | None) -> bool:
-        if not self._queues:
+        if not self._queues.waiting:
             return True
-        queue = self._queues.get((destination.group.name, call.pin, call.region, call.tags))
-        return queue is None or (ticket is not None and queue[0] is ticket)
+        return self._queues.head(_queue_key(destination, call)) in (None, ticket)
 
     def _wake(self, group: str) -> None:
-        if self._queues:
-            for key, queue in self._queues.items():
-                if key[0] == group or key[1] is not None:
-                    queue[0].waiter.wake()
-        for waiter in self._watchers.get(group, ()):
-            waiter.wake()
+        self._queues.wake(group)
+
+
+def _queue_key(destination: Destination, call: Call) -> QueueKey:
+    return destination.group.name, call.pin, call.region, call.tags
 
 
 def _opens(deployment: Deployment) -> float:

@@ -92,6 +92,9 @@ async def route(call: Call, destination: Destination, fleet: Fleet, rules: Rules
         lease = await _acquire(journey, fleet, rules, io)
         spare = journey.in_group < _retry_policy(journey, rules).retries
         timeout = attempt_timeout(journey.call, lease, io.now(), spare=spare)
+        if timeout <= 0:
+            fleet.release(lease, io.now(), None, 0)
+            raise _deadline(journey, io.now())
         try:
             answer = await send(journey.call, lease, io, timeout)
         except APIError as error:

@@ -48,6 +48,7 @@ def origin_of(url: str) -> str:
 
 def timeouts(timeout: float, idle: float | None = None) -> Timeouts:
     """httpx2's four timeouts; `idle` replaces the pause allowed within the answer."""
+    timeout = max(timeout, 0.001)
     return {
         "connect": min(timeout, CONNECT_TIMEOUT),
         "pool": timeout,
