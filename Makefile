@@ -35,7 +35,9 @@ fmt: setup ## format the code
 	$(BIN)/ruff check --fix .
 
 bench: setup ## what a routed call costs, against other clients in the same run
-	@$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	@$(BIN)/python -m pip install --quiet --editable '.[bench]' 2>/dev/null || { \
+		$(BIN)/python -m pip install --quiet -r benchmarks/requirements.txt && \
+		$(BIN)/python -m pip install --quiet --no-deps 'litellm>=1.107'; }
 	$(BIN)/python -m benchmarks.overhead $(ARGS)
 
 clean: ## remove the environment and caches

@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ _KEY_ID = 4
 _DOMAIN = 8
 _TAG = 16
 _HEAD = 1 + _KEY_ID + _DOMAIN + _TAG
+_PREFIX = re.compile(r"^[a-z]{1,8}$")
 _LONGEST = 1024
 """Characters; anything longer is refused unread."""
 
@@ -51,7 +53,7 @@ class IdCodec:
     def wrap(self, upstream: str, domain: bytes, tenant: str = "") -> str:
         """The id to hand out for a provider's id."""
         prefix, separator, rest = upstream.partition("_")
-        if not separator or len(prefix) > 8:
+        if not separator or not _PREFIX.match(prefix) or rest.startswith("\0"):
             prefix, rest = "resp", "\0" + upstream
         signed = bytes([_VERSION]) + self._signing + domain + rest.encode()
         tag = self._tag(self._signing, prefix, signed, tenant)

@@ -41,6 +41,7 @@ class Fleet:
         self.domains: dict[str, list[Deployment]] = {}
         self.strategy = strategy
         self.checks = tuple(checks)
+        self._checks = [(one, one if isinstance(one, Applies) else None) for one in checks]
         self.cooldown = cooldown_policy
         self.budget = budget_policy
         self._queues = Queues(wait_policy.max_queue)
@@ -202,8 +203,8 @@ class Fleet:
         return [*calm, *fresh, *again]
 
     def _fit(self, candidates: Sequence[Deployment], call: Call, group: ModelGroup) -> Sequence[Deployment]:
-        for check in self.checks:
-            if isinstance(check, Applies) and not check.applies(call, group):
+        for check, applies in self._checks:
+            if applies is not None and not applies.applies(call, group):
                 continue
             candidates = [one for one in candidates if check.reject(one, call) is None]
         return candidates

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from random import Random
 
 import httpx2
@@ -22,6 +22,14 @@ _UNLIMITED = httpx2.Limits(max_connections=0, keepalive_expiry=30.0)
 """aiohttp's zero means no limit, and so does our None, which it would read as 100."""
 
 Pools = dict[str, httpx2.AsyncBaseTransport]
+
+
+def _decoded(response: httpx2.Response) -> AsyncIterable[bytes]:
+    """The body's bytes; straight from the transport unless they are compressed, which nobody asked for."""
+    stream = response.stream
+    if "content-encoding" in response.headers or not isinstance(stream, httpx2.AsyncByteStream):
+        return response.aiter_bytes()
+    return stream
 
 
 class LoopWaiter:
@@ -58,7 +66,7 @@ class LoopBody:
 
     def __init__(self, response: httpx2.Response, url: str) -> None:
         self._response = response
-        self._parts: AsyncIterator[bytes] = response.aiter_bytes()
+        self._parts: AsyncIterator[bytes] = aiter(_decoded(response))
         self._url = url
         self._loop = asyncio.get_running_loop()
 
@@ -111,7 +119,7 @@ class EventLoopIO:
             async with asyncio.timeout(timeout):
                 response = await self._pool(request.url).handle_async_request(outgoing(request, timeouts(timeout)))
                 try:
-                    body = await response.aread()
+                    body = b"".join([part async for part in _decoded(response)])
                 finally:
                     await response.aclose()
         except TimeoutError:

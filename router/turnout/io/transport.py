@@ -46,6 +46,12 @@ def origin_of(url: str) -> str:
     return url if end < 0 else url[:end]
 
 
+@lru_cache(maxsize=1024)
+def _parsed(url: str) -> httpx2.URL:
+    """Parsing a URL costs more than choosing a deployment, and a deployment's URL is always the same."""
+    return httpx2.URL(url)
+
+
 def timeouts(timeout: float, idle: float | None = None) -> Timeouts:
     """httpx2's four timeouts; `idle` replaces the pause allowed within the answer."""
     timeout = max(timeout, 0.001)
@@ -60,13 +66,13 @@ def timeouts(timeout: float, idle: float | None = None) -> Timeouts:
 def outgoing(request: HTTPRequest, limits: Timeouts) -> httpx2.Request:
     """The request as httpx2 wants it. The dict of timeouts is kept, not copied: it can be changed while in use."""
     return httpx2.Request(
-        request.method, request.url, headers=list(request.headers), content=request.body, extensions={"timeout": limits}
+        request.method, _parsed(request.url), headers=list(request.headers), content=request.body, extensions={"timeout": limits}
     )
 
 
 def lower(headers: httpx2.Headers) -> Mapping[str, str]:
-    """Header names in lower case; a plain dict."""
-    return dict(headers.items())
+    """Header names in lower case; a plain dict. Of repeated headers the last counts."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers.raw}
 
 
 def raise_typed(error: Exception, url: str) -> NoReturn:

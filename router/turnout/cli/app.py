@@ -1,0 +1,32 @@
+"""The subcommands."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from turnout.cli.demo_screen import show
+from turnout.sim.demo import Demo
+
+app = typer.Typer(help="Calls LLMs through many deployments.", no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def _root() -> None:
+    """Calls LLMs through many deployments."""
+
+
+@app.command()
+def demo(
+    interactive: Annotated[bool, typer.Option(help="Kill and revive regions by key; runs until you quit.")] = False,
+    seconds: Annotated[float, typer.Option(min=6, max=600, help="Length of the traffic.")] = 24.0,
+    rate: Annotated[float, typer.Option(min=0.5, max=200, help="New conversations per second.")] = 6.0,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same traffic.")] = 1,
+) -> None:
+    """Three fake regions behind real sockets, conversations with real statistics; one region dies and comes back."""
+    scenario = Demo(seconds=seconds, rate=rate, seed=seed, interactive=interactive)
+    try:
+        passed = asyncio.run(show(scenario))
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    raise typer.Exit(0 if passed else 1)
