@@ -54,7 +54,9 @@ def bare(urls: list[str]) -> Contender:
         answer.json()
 
     async def stream() -> None:
-        async with client.stream("POST", f"{urls[next(turn) % 2]}/v1/responses", content=streaming, headers=headers) as answer:
+        async with client.stream(
+            "POST", f"{urls[next(turn) % 2]}/v1/responses", content=streaming, headers=headers
+        ) as answer:
             async for _ in answer.aiter_lines():
                 pass
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import multiprocessing
 from multiprocessing.connection import Connection
+from typing import Self
 
 from turnout.sim.replies import encode_event, response_object, stream_events
 
@@ -19,7 +20,10 @@ def _bodies() -> tuple[bytes, bytes]:
     chunks = [encode_event(event) for event in stream_events(long)]
     stream = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
     head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(unary)
-    return head + unary, b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n" + stream
+    return (
+        head + unary,
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n" + stream,
+    )
 
 
 class _Server(asyncio.Protocol):
@@ -62,7 +66,7 @@ class Upstream:
         self._process.start()
         self.urls = [f"http://127.0.0.1:{port}" for port in ours.recv()]
 
-    def __enter__(self) -> "Upstream":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -20,7 +20,13 @@ from turnout.sim.faults import error_body
 from turnout.sim.replies import encode_event, response_object, stream_events
 
 ROOT = Path(__file__).resolve().parent.parent
-RESPONSES_WIRE = ("openai_responses", "azure_openai_responses", "azure_ai_responses", "xai_responses", "deepseek_responses")
+RESPONSES_WIRE = (
+    "openai_responses",
+    "azure_openai_responses",
+    "azure_ai_responses",
+    "xai_responses",
+    "deepseek_responses",
+)
 
 
 @dataclass(frozen=True)
@@ -96,12 +102,18 @@ def fixtures() -> list[Exchange]:
         exchanges.append(Exchange(f"fixture {name}", url, request, 200, {"content-type": "application/json"}, body))
         sse = b"".join(map(encode_event, stream_events(body))).decode()
         asked = {**request, "stream": True}
-        exchanges.append(Exchange(f"fixture {name} stream", url, asked, 200, {"content-type": "text/event-stream"}, None, sse))
+        exchanges.append(
+            Exchange(f"fixture {name} stream", url, asked, 200, {"content-type": "text/event-stream"}, None, sse)
+        )
     unknown = {"type": "response.hologram.delta", "sequence_number": 2, "depth": {"z": [1, 2]}, "item_id": "holo_1"}
     body = response_object(plain, "eastus", 1, 6, rng)
     events = list(stream_events(body))
     odd = [*events[:2], unknown, *events[2:]]
-    sse = ": keep-alive\r\n\r\n" + b"".join(map(encode_event, odd)).decode().replace("\n", "\r\n") + "data: [DONE]\r\n\r\n"
+    sse = (
+        ": keep-alive\r\n\r\n"
+        + b"".join(map(encode_event, odd)).decode().replace("\n", "\r\n")
+        + "data: [DONE]\r\n\r\n"
+    )
     exchanges.append(Exchange("fixture unknown event", url, {**plain, "stream": True}, 200, {}, None, sse))
     errors = (
         (400, error_body("Invalid 'temperature'", "invalid_request_error", "decimal_above_max_value", "temperature")),
@@ -112,7 +124,11 @@ def fixtures() -> list[Exchange]:
         (500, error_body("The server had an error", "server_error", None)),
     )
     for index, (status, error) in enumerate(errors):
-        headers = {"x-request-id": f"req_{index}", "retry-after-ms": "1500"} if status == 429 else {"x-request-id": f"req_{index}"}
+        headers = (
+            {"x-request-id": f"req_{index}", "retry-after-ms": "1500"}
+            if status == 429
+            else {"x-request-id": f"req_{index}"}
+        )
         exchanges.append(Exchange(f"fixture error {index} {status}", url, plain, status, headers, error))
     return exchanges
 

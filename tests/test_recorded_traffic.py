@@ -67,7 +67,10 @@ def without_ids(value: Any) -> Any:
         return [without_ids(one) for one in value]
     if not isinstance(value, dict):
         return value
-    private = value.get("type") in ("reasoning", "compaction") or value.get("object") in ("response", "response.compaction")
+    private = value.get("type") in ("reasoning", "compaction") or value.get("object") in (
+        "response",
+        "response.compaction",
+    )
     hidden = {"id"} if private else set()
     if str(value.get("type", "")).startswith("response.reasoning"):
         hidden = {"item_id"}
@@ -96,7 +99,9 @@ in_pieces = pytest.mark.parametrize("piece", PIECES)
 @both
 @in_pieces
 @named(PLAIN)
-def test_a_unary_answer_is_the_recording(exchange: Exchange, replay: Replay, piece: int, asking: Callable[..., Any]) -> None:
+def test_a_unary_answer_is_the_recording(
+    exchange: Exchange, replay: Replay, piece: int, asking: Callable[..., Any]
+) -> None:
     replay.exchange, replay.piece = exchange, piece
     response = asking(exchange, replay)
     assert without_ids(response.to_dict()) == without_ids(exchange.body)

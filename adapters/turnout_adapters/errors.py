@@ -44,7 +44,7 @@ class TurnoutError(Exception):
     status: int | None = None
     kind: Kind | None = None
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (an error carries what is known)
         self,
         message: str,
         *,
@@ -198,7 +198,9 @@ class RoutingError(TurnoutError):
 
     status = 503
 
-    def __init__(self, message: str, *, reasons: Mapping[str, str] | None = None, retry_after: float | None = None):
+    def __init__(
+        self, message: str, *, reasons: Mapping[str, str] | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(message, retry_after=retry_after)
         self.reasons: Mapping[str, str] = reasons or {}
 

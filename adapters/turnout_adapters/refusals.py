@@ -109,7 +109,11 @@ def refusal_of(body: object) -> Refusal:
         code = cast("Mapping[str, Any]", nested).get("code", code)
     message = fields.get("message") or fields.get("detail") or outer.get("message") or outer.get("detail")
     return Refusal(
-        _text(message) or "the provider gave no message", _text(code), _text(fields.get("type")), _text(fields.get("param")), body
+        _text(message) or "the provider gave no message",
+        _text(code),
+        _text(fields.get("type")),
+        _text(fields.get("param")),
+        body,
     )
 
 

@@ -58,7 +58,9 @@ def adapter_for(provider: Provider, wire: str | None = None) -> Adapter:
     from turnout_adapters.responses import ResponsesWire  # noqa: PLC0415 (loads pydantic models, wanted only now)
 
     if wire is not None and wire not in provider.wires:
-        raise ConfigError(f"wire: {provider.name} does not speak {wire!r}; {nearest(wire, provider.wires)}", param="wire")
+        raise ConfigError(
+            f"wire: {provider.name} does not speak {wire!r}; {nearest(wire, provider.wires)}", param="wire"
+        )
     return ResponsesWire()
 
 
@@ -66,7 +68,9 @@ def place_of(provider: Provider, params: Mapping[str, Any], account: str | None,
     """Address, credentials and account. Raises ConfigError naming the parameter."""
     base, query, resource = _address(provider, params, env)
     headers, token_provider, key = _credentials(provider, params, env)
-    organization = _param(params, env, "organization", "OPENAI_ORG_ID", "OPENAI_ORGANIZATION", only=provider.name == "openai")
+    organization = _param(
+        params, env, "organization", "OPENAI_ORG_ID", "OPENAI_ORGANIZATION", only=provider.name == "openai"
+    )
     project = _param(params, env, "project", "OPENAI_PROJECT_ID", only=provider.name == "openai")
     if organization:
         headers.append(("openai-organization", organization))
@@ -93,7 +97,9 @@ def _owner(
 def _address(provider: Provider, params: Mapping[str, Any], env: Mapping[str, str]) -> tuple[str, str, str]:
     """Base URL, query and resource."""
     given = params.get("api_base", params.get("base_url"))
-    base = _text(given, "api_base") or next((env[name] for name in provider.base_url_env if env.get(name)), provider.base_url)
+    base = _text(given, "api_base") or next(
+        (env[name] for name in provider.base_url_env if env.get(name)), provider.base_url
+    )
     if base is None:
         raise ConfigError(
             f"api_base: {provider.name} needs the address of your resource; set api_base or {provider.base_url_env[0]}",
@@ -139,7 +145,9 @@ def _credentials(
     if len(explicit) > 1:
         raise ConfigError(f"{explicit[0]} and {explicit[1]} are both given; give one of them", param=explicit[1])
     if token_provider is not None and not callable(token_provider):
-        raise ConfigError("azure_ad_token_provider: must be a function that returns a token", param="azure_ad_token_provider")
+        raise ConfigError(
+            "azure_ad_token_provider: must be a function that returns a token", param="azure_ad_token_provider"
+        )
     if (token is not None or token_provider is not None) and not provider.azure:
         raise ConfigError(f"{explicit[0]}: is for Azure; {provider.name} takes api_key", param=explicit[0])
     if token_provider is not None:

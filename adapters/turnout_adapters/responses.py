@@ -139,7 +139,11 @@ def _encode(call: WireCall) -> bytes:
 
 
 def _query(params: Mapping[str, Any], *, stream: bool) -> str:
-    pairs = [(f"{name}[]" if isinstance(value, list | tuple) else name, value) for name, value in params.items() if value is not None]
+    pairs: list[tuple[str, object]] = [
+        (f"{name}[]" if isinstance(value, list | tuple) else name, value)
+        for name, value in params.items()
+        if value is not None
+    ]
     if stream:
         pairs.append(("stream", "true"))
     return urlencode([(name, _plain(value)) for name, value in pairs], doseq=True)

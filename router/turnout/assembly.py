@@ -9,6 +9,7 @@ from turnout.cache.memory import MemoryStore
 from turnout.calls import CallBuilder, Defaults
 from turnout.checks import AllowedRegion, ContextWindow, Tags
 from turnout.config import Settings
+from turnout.context import Sink
 from turnout.continuity.affinity import Continuity
 from turnout.continuity.ids import IdCodec
 from turnout.dispatch import Dispatcher
@@ -20,7 +21,7 @@ from turnout.protocols import PreCallCheck, Strategy
 from turnout.strategies import STRATEGIES
 
 _BUILT_IN_CHECKS: Mapping[str, type[PreCallCheck]] = {"context_window": ContextWindow, "tags": Tags}
-NO_SECRET = (
+NO_ID_KEY = (
     "no id_secret: response ids of this Router are understood by this Router only. After a restart, or in another "
     "process, a follow-up by previous_response_id gets a NotFoundError. Set id_secret=... or TURNOUT_ID_SECRET."
 )
@@ -58,7 +59,7 @@ def assemble(settings: Settings, io: IO) -> Parts:
 def _codec(settings: Settings) -> IdCodec:
     if settings.id_secrets:
         return IdCodec(settings.id_secrets)
-    logging.getLogger("turnout").warning(NO_SECRET)
+    logging.getLogger("turnout").warning(NO_ID_KEY)
     return IdCodec([secrets.token_hex(32)])
 
 
@@ -78,8 +79,8 @@ def _checks(settings: Settings) -> list[PreCallCheck]:
     return found
 
 
-def _sinks(settings: Settings) -> tuple:
-    sinks = list(settings.callbacks)
+def _sinks(settings: Settings) -> tuple[Sink, ...]:
+    sinks: list[Sink] = list(settings.callbacks)
     if settings.log is not None:
         from turnout.telemetry.log import log_sink  # noqa: PLC0415 (structlog is loaded only for who wants logs)
 

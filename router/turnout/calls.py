@@ -97,7 +97,12 @@ class CallBuilder:
         return call, destination
 
     def _on_response(
-        self, operation: Operation, model: str | None, response_id: object, body: dict[str, Any], options: Mapping[str, Any]
+        self,
+        operation: Operation,
+        model: str | None,
+        response_id: object,
+        body: dict[str, Any],
+        options: Mapping[str, Any],
     ) -> tuple[Call, Destination]:
         if not isinstance(response_id, str) or not response_id:
             raise ConfigError(f"response_id must be the id of a response, got {response_id!r}", param="response_id")
@@ -193,8 +198,8 @@ def _tags(options: Mapping[str, Any], body: dict[str, Any]) -> tuple[str, ...]:
     found: object = options.get("tags")
     if found is None:
         found = _mapping(options, "litellm_metadata").get("tags")
-    metadata = body.get("metadata")
-    if found is None and isinstance(metadata, Mapping) and isinstance(metadata.get("tags"), list):
+    metadata: object = body.get("metadata")
+    if found is None and _lists_tags(metadata):
         rest = dict(cast("Mapping[str, Any]", metadata))
         found = rest.pop("tags")
         body["metadata"] = rest
@@ -204,6 +209,10 @@ def _tags(options: Mapping[str, Any], body: dict[str, Any]) -> tuple[str, ...]:
     if listed is None or not all(isinstance(tag, str) for tag in listed):
         raise ConfigError(f"tags must be a list of strings, got {found!r}", param="tags")
     return tuple(str(tag) for tag in listed)
+
+
+def _lists_tags(metadata: object) -> bool:
+    return isinstance(metadata, Mapping) and isinstance(cast("Mapping[str, Any]", metadata).get("tags"), list)
 
 
 def _seconds(options: Mapping[str, Any], name: str) -> float | None:

@@ -1,9 +1,9 @@
 """What one call is: the immutable request of the caller and the events that report on it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from turnout_adapters.adapter import Operation
 from turnout_adapters.types.route import Attempt, Route
@@ -74,9 +74,9 @@ def _characters(value: object) -> int:
     if isinstance(value, str):
         return len(value)
     if isinstance(value, Mapping):
-        return sum(_characters(part) for part in value.values())
+        return sum(map(_characters, cast("Mapping[str, object]", value).values()))
     if isinstance(value, list | tuple):
-        return sum(_characters(part) for part in value)
+        return sum(map(_characters, cast("Sequence[object]", value)))
     return 0
 
 

@@ -22,7 +22,7 @@ class Window:
 
     limit: int | None
     used: int = 0
-    log: "deque[list[float]]" = field(default_factory=lambda: deque[list[float]]())
+    log: "deque[list[float]]" = field(default_factory=deque[list[float]])
 
     def expire(self, now: float) -> None:
         """Forgets what is older than the window."""
@@ -76,7 +76,7 @@ class Health:
     recovered_at: float | None = None
     last_success: float | None = None
     auth_failures: int = 0
-    minute: "deque[float]" = field(default_factory=lambda: deque[float]())
+    minute: "deque[float]" = field(default_factory=deque[float])
     """Times of recent failures, for LiteLLM's allowed_fails."""
 
 

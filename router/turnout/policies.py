@@ -31,7 +31,7 @@ class CooldownPolicy:
     the moving success rate falls below `success_rate` (with at least `min_samples` outcomes seen); the pause is
     jittered, starts at `base` and doubles with every trip up to `cap`; one probe decides what follows.
     LiteLLM's `allowed_fails` (failures within a minute before the deployment rests) replaces the two conditions when
-    given, `allowed_fails_by_kind` (`allowed_fails_policy`) does so for one kind, and `cooldown_time` fixes base and cap.
+    given, `allowed_fails_by_kind` (`allowed_fails_policy`) does so for one kind; `cooldown_time` fixes base and cap.
     """
 
     consecutive: int = 5

@@ -56,9 +56,13 @@ class Router:
     # --- responses
 
     @overload
-    async def aresponses(self, model: str, input: Any = ..., *, stream: Literal[False] = ..., **params: Any) -> Response: ...
+    async def aresponses(
+        self, model: str, input: Any = ..., *, stream: Literal[False] = ..., **params: Any
+    ) -> Response: ...
     @overload
-    async def aresponses(self, model: str, input: Any = ..., *, stream: Literal[True], **params: Any) -> AsyncStream: ...
+    async def aresponses(
+        self, model: str, input: Any = ..., *, stream: Literal[True], **params: Any
+    ) -> AsyncStream: ...
     async def aresponses(self, model: str, input: Any = None, **params: Any) -> Response | AsyncStream:
         """Creates a response: OpenAI's parameters, plus those of one call here.
 
@@ -176,7 +180,9 @@ class Router:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     async def __aenter__(self) -> Self:

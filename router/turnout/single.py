@@ -7,7 +7,7 @@ its own connection; a program that makes many has use for a Router.
 import hashlib
 from collections.abc import Mapping
 from os import environ
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 from turnout.config import parse_model_list
 from turnout.errors import ConfigError
@@ -37,7 +37,7 @@ def responses(model: str, input: Any = None, **params: Any) -> Response | Stream
     connection, rest = _split(params)
     router = _router([_row(model, connection)])
     try:
-        answer = router.responses(model, input, **rest)
+        answer = cast("Response | Stream", cast("Any", router).responses(model, input, **rest))
     except BaseException:
         router.close()
         raise
@@ -61,7 +61,7 @@ async def aresponses(model: str, input: Any = None, **params: Any) -> Response |
     connection, rest = _split(params)
     router = _router([_row(model, connection)])
     try:
-        answer = await router.aresponses(model, input, **rest)
+        answer = cast("Response | AsyncStream", await cast("Any", router).aresponses(model, input, **rest))
     except BaseException:
         await router.aclose()
         raise
@@ -76,14 +76,14 @@ def get_responses(response_id: str, **params: Any) -> Response:
     """Retrieves a response. The id says which of the accounts in the environment (or in the arguments) has it."""
     connection, rest = _split(params)
     with _router(_candidates(connection)) as router:
-        return router.get_responses(response_id, **rest)
+        return cast("Response", cast("Any", router).get_responses(response_id, **rest))
 
 
 async def aget_responses(response_id: str, **params: Any) -> Response:
     """Async twin of `get_responses`."""
     connection, rest = _split(params)
     async with _router(_candidates(connection)) as router:
-        return await router.aget_responses(response_id, **rest)
+        return cast("Response", await cast("Any", router).aget_responses(response_id, **rest))
 
 
 def delete_responses(response_id: str, **params: Any) -> DeletedResponse:
@@ -107,7 +107,9 @@ def _split(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _row(model: object, connection: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(model, str) or not model:
-        raise ConfigError(f"model must be a provider and a model, such as 'openai/gpt-4o', got {model!r}", param="model")
+        raise ConfigError(
+            f"model must be a provider and a model, such as 'openai/gpt-4o', got {model!r}", param="model"
+        )
     return {"model_name": model, "litellm_params": {"model": model, **connection}}
 
 

@@ -15,7 +15,7 @@ from turnout.engine.leases import Lease
 from turnout.engine.port import IO, run_without_loop
 from turnout.engine.route import Served, settle_failure
 from turnout.engine.send import Begun, failure_of
-from turnout.errors import APIError, DeadlineExceededError, InternalServerError, TurnoutError
+from turnout.errors import APIError, DeadlineExceededError, TurnoutError
 from turnout_adapters.builder import StreamRecorder
 from turnout_adapters.types import TERMINAL_EVENTS, Response, StreamEvent
 from turnout_adapters.types.route import Route
@@ -27,7 +27,9 @@ _DRAIN = 1.0
 class Seals(Protocol):
     """What wraps the ids of an event."""
 
-    def event(self, event: StreamEvent) -> None: ...
+    def event(self, event: StreamEvent) -> None:
+        """Changes the ids of the event in place."""
+        ...
 
 
 Finished = Callable[[Served[Begun], TurnoutError | None, int | None, int | None], None]
@@ -68,7 +70,9 @@ class StreamCore:
         left = inf if call.open_ended else call.deadline - io.now()
         try:
             if left <= 0:
-                self._break(DeadlineExceededError(f"the stream was not complete in {call.deadline - call.started:.1f} s"))
+                self._break(
+                    DeadlineExceededError(f"the stream was not complete in {call.deadline - call.started:.1f} s")
+                )
                 return
             data = await (begun.body.read() if left >= begun.idle else io.read(begun.body, left))
             if not data:
@@ -232,7 +236,9 @@ class Stream(_Base, Iterator[StreamEvent]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:

@@ -19,7 +19,9 @@ _Loader.yaml_implicit_resolvers = {
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 for _first, _word in (("t", "true"), ("T", "True"), ("f", "false"), ("F", "False")):
-    _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(f"^{_word}$"), [_first])
+    _Loader.add_implicit_resolver(  # pyright: ignore[reportUnknownMemberType]
+        "tag:yaml.org,2002:bool", re.compile(f"^{_word}$"), [_first]
+    )
 
 
 def read_config(path: Path) -> tuple[list[Mapping[str, Any]], dict[str, Any]]:
@@ -33,10 +35,10 @@ def read_config(path: Path) -> tuple[list[Mapping[str, Any]], dict[str, Any]]:
     if not isinstance(document, Mapping):
         raise ConfigError(f"{path}: must be a mapping with model_list")
     found = cast("Mapping[str, Any]", document)
-    settings = found.get("router_settings") or {}
+    settings: object = found.get("router_settings") or {}
     if not isinstance(settings, Mapping):
         raise ConfigError(f"{path}: router_settings must be a mapping")
-    rows = found.get("model_list") or []
+    rows: object = found.get("model_list") or []
     if not isinstance(rows, list):
         raise ConfigError(f"{path}: model_list must be a list of rows")
     return cast("list[Mapping[str, Any]]", rows), dict(cast("Mapping[str, Any]", settings))

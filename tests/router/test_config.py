@@ -32,15 +32,24 @@ BAD_ROWS: dict[str, tuple[Any, list[str]]] = {
     "flag as number": ([row(order=True)], ["order", "True"]),
     "timeout of zero": ([row(timeout=0)], ["timeout", "positive number"]),
     "infinite timeout": ([row(timeout=float("inf"))], ["timeout", "positive number"]),
-    "url without scheme": ([row(api_base="x.openai.azure.com")], ["model_list[0].litellm_params.api_base", "https://host/path"]),
+    "url without scheme": (
+        [row(api_base="x.openai.azure.com")],
+        ["model_list[0].litellm_params.api_base", "https://host/path"],
+    ),
     "url with a space": ([row(api_base="https://x .com")], ["api_base", "must be a URL"]),
     "url with a password": ([row(api_base="https://me:secret@x.com")], ["api_base", "user name or password"]),
     "bad port": ([row(api_base="https://x.com:port")], ["api_base", "port"]),
-    "no azure address": ([{"model_name": "x", "litellm_params": {"model": "azure/x", "api_key": "k"}}], ["api_base", "AZURE_API_BASE"]),
+    "no azure address": (
+        [{"model_name": "x", "litellm_params": {"model": "azure/x", "api_key": "k"}}],
+        ["api_base", "AZURE_API_BASE"],
+    ),
     "no key": ([{"model_name": "x", "litellm_params": {"model": "openai/x"}}], ["api_key", "OPENAI_API_KEY"]),
     "bad version": ([row(api_version="2025")], ["api_version", "2025-04-01-preview"]),
     "two credentials": ([row(azure_ad_token="t")], ["api_key and azure_ad_token", "one of them"]),
-    "token provider is no function": ([row(api_key=None, azure_ad_token_provider="t")], ["azure_ad_token_provider", "function"]),
+    "token provider is no function": (
+        [row(api_key=None, azure_ad_token_provider="t")],
+        ["azure_ad_token_provider", "function"],
+    ),
     "line break in key": ([row(api_key="k\n")], ["api_key", "line break"]),
     "missing variable": ([row(api_key="os.environ/NOT_THERE")], ["litellm_params.api_key", "NOT_THERE", "not set"]),
     "unknown provider": ([row(model="azur/gpt")], ["model_list[0].litellm_params.model", "'azure'"]),
@@ -80,7 +89,10 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "unknown alias target": ({"model_group_alias": {"x": "nothing"}}, ["model_group_alias.x", "nothing"]),
     "short secret": ({"id_secret": "short"}, ["id_secret", "16 characters"]),
     "empty secrets": ({"id_secret": []}, ["id_secret", "empty"]),
-    "unknown policy": ({"retry_policy": {"TimeoutRetries": 1}}, ["retry_policy.TimeoutRetries", "'TimeoutErrorRetries'"]),
+    "unknown policy": (
+        {"retry_policy": {"TimeoutRetries": 1}},
+        ["retry_policy.TimeoutRetries", "'TimeoutErrorRetries'"],
+    ),
     "callback": ({"callbacks": ["print"]}, ["callbacks[0]", "function"]),
     "store": ({"store": {}}, ["store", "method set"]),
     "redis": ({"redis_url": "redis://x"}, ["redis_url", "not supported yet"]),
@@ -136,9 +148,18 @@ ADDRESSES = {
     ("https://x.openai.azure.com/openai", "v1"): "https://x.openai.azure.com/openai/v1",
     ("https://x.openai.azure.com/openai/v1/", None): "https://x.openai.azure.com/openai/v1",
     ("https://x.openai.azure.com/openai/v1/responses", None): "https://x.openai.azure.com/openai/v1",
-    ("https://x.openai.azure.com", "2025-03-01-preview"): "https://x.openai.azure.com/openai?api-version=2025-03-01-preview",
-    ("https://x.openai.azure.com/openai/responses?api-version=2025-04-01-preview", None): "https://x.openai.azure.com/openai?api-version=2025-04-01-preview",
-    ("https://x.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-06-01", None): "https://x.openai.azure.com/openai?api-version=2024-06-01",
+    (
+        "https://x.openai.azure.com",
+        "2025-03-01-preview",
+    ): "https://x.openai.azure.com/openai?api-version=2025-03-01-preview",
+    (
+        "https://x.openai.azure.com/openai/responses?api-version=2025-04-01-preview",
+        None,
+    ): "https://x.openai.azure.com/openai?api-version=2025-04-01-preview",
+    (
+        "https://x.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-06-01",
+        None,
+    ): "https://x.openai.azure.com/openai?api-version=2024-06-01",
     ("http://127.0.0.1:8000/eastus", "preview"): "http://127.0.0.1:8000/eastus/openai/v1?api-version=preview",
 }
 
@@ -155,7 +176,14 @@ def test_what_identifies_a_deployment() -> None:
         return parse_model_list([row(**changes)], {})[0]
 
     same = spec()
-    for changes in ({"api_key": "rotated"}, {"weight": 5}, {"timeout": 9}, {"group": "renamed"}, {"rpm": 7}, {"api_version": "v1"}):
+    for changes in (
+        {"api_key": "rotated"},
+        {"weight": 5},
+        {"timeout": 9},
+        {"group": "renamed"},
+        {"rpm": 7},
+        {"api_version": "v1"},
+    ):
         assert spec(**changes).id == same.id, changes
         assert spec(**changes).domain == same.domain
     assert spec(model="azure/other").id != same.id
@@ -178,7 +206,9 @@ def test_what_identifies_an_account_that_only_its_key_tells_apart() -> None:
 
 
 def test_references_to_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = parse_model_list([row(api_key="os.environ/KEY", extra_headers={"x-team": "${TEAM}"})], {"KEY": "k1", "TEAM": "t"})[0]
+    spec = parse_model_list(
+        [row(api_key="os.environ/KEY", extra_headers={"x-team": "${TEAM}"})], {"KEY": "k1", "TEAM": "t"}
+    )[0]
     assert ("api-key", "k1") in spec.target.headers
     assert spec.extra_headers == {"x-team": "t"}
     monkeypatch.setenv("AZURE_API_KEY", "from-env")

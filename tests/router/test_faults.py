@@ -1,7 +1,7 @@
 """Faults over sockets: no call is lost that could be served. Each runs sync and async, unary and streaming."""
 
 import asyncio
-import datetime
+import datetime as dt
 import email.utils
 import time
 from collections.abc import Callable
@@ -112,11 +112,14 @@ def test_a_silent_region_loses_no_call(cloud: FakeCloud, ask: Ask) -> None:
 
 
 def test_a_date_in_retry_after_is_measured_by_the_servers_clock(cloud: FakeCloud) -> None:
-    wrong = datetime.datetime(2031, 1, 1, tzinfo=datetime.UTC)
+    wrong = dt.datetime(2031, 1, 1, tzinfo=dt.UTC)
 
     def headers() -> dict[str, str]:
-        later = wrong + datetime.timedelta(seconds=40)
-        return {"date": email.utils.format_datetime(wrong, usegmt=True), "retry-after": email.utils.format_datetime(later, usegmt=True)}
+        later = wrong + dt.timedelta(seconds=40)
+        return {
+            "date": email.utils.format_datetime(wrong, usegmt=True),
+            "retry-after": email.utils.format_datetime(later, usegmt=True),
+        }
 
     cloud["eastus"].set_fault(throttle(headers))
     with router_of(cloud, "eastus", num_retries=0) as router:
@@ -207,9 +210,7 @@ def test_total_outage_is_not_amplified(cloud: FakeCloud, regions: int) -> None:
 
     async def run() -> None:
         router = router_of(cloud, *list(cloud.regions)[:regions], timeout=4)
-        results = await asyncio.gather(
-            *[router.aresponses("gpt", "hello") for _ in range(60)], return_exceptions=True
-        )
+        results = await asyncio.gather(*[router.aresponses("gpt", "hello") for _ in range(60)], return_exceptions=True)
         assert all(isinstance(result, APIError | NoDeploymentAvailable | DeadlineExceededError) for result in results)
         await router.aclose()
 

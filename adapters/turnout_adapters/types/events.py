@@ -182,5 +182,5 @@ def _error_event(fields: dict[str, Any]) -> ErrorEvent:
         code=None if code is None else str(code),
         param=source.get("param"),
     )
-    event._sent = fields  # pyright: ignore[reportPrivateUsage]
+    event._sent = fields  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return event

@@ -5,7 +5,7 @@ import contextlib
 import os
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -97,12 +97,14 @@ def _summary(demo: Demo) -> Group:
         table.add_row(name, value)
     verdict = Text("passed: every call that could be served was, and no conversation lost its account", "bold green")
     if not tally.passed:
-        verdict = Text("FAILED: " + ("; ".join(tally.errors) or "no call was made, or a follow-up was lost"), "bold red")
+        verdict = Text(
+            "FAILED: " + ("; ".join(tally.errors) or "no call was made, or a follow-up was lost"), "bold red"
+        )
     return Group(*[Text(event) for event in demo.events], table, verdict)
 
 
 @contextlib.contextmanager
-def _keys(demo: Demo) -> Iterator[None]:
+def _keys(demo: Demo) -> Generator[None]:
     """Single keys without Enter, for as long as the block; the terminal is put back as it was."""
     import termios  # noqa: PLC0415 (there is none on Windows, where only --interactive is missing)
     import tty  # noqa: PLC0415

@@ -21,9 +21,11 @@ def shown(value: object) -> str:
 
 def mapping(value: object, field: str) -> Mapping[str, Any]:
     """A mapping with string keys."""
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in cast("Mapping[object, Any]", value)):
-        raise fail(field, f"must be a mapping, got {shown(value)}")
-    return cast("Mapping[str, Any]", value)
+    if isinstance(value, Mapping):
+        fields = cast("Mapping[Any, Any]", value)
+        if all(isinstance(key, str) for key in fields):
+            return fields
+    raise fail(field, f"must be a mapping, got {shown(cast('object', value))}")
 
 
 def sequence(value: object, field: str, of: str = "values") -> Sequence[Any]:
@@ -64,7 +66,10 @@ def number(value: object, field: str, *, positive: bool = False) -> float:
     """A finite number, not negative."""
     wrong = isinstance(value, bool) or not isinstance(value, int | float)
     if wrong or not 0 <= cast("float", value) < float("inf") or (positive and value == 0):
-        raise fail(field, f"must be a {'positive ' if positive else ''}number{'' if positive else ', 0 or more'}, got {shown(value)}")
+        raise fail(
+            field,
+            f"must be a {'positive ' if positive else ''}number{'' if positive else ', 0 or more'}, got {shown(value)}",
+        )
     return float(cast("float", value))
 
 
@@ -76,7 +81,9 @@ def resolved(value: Any, field: str, env: Mapping[str, str]) -> Any:
             return value
         name = match["plain"] or match["braced"]
         if not env.get(name):
-            raise fail(field, f"the environment variable {name} is not set (or empty); set it, or give the value itself")
+            raise fail(
+                field, f"the environment variable {name} is not set (or empty); set it, or give the value itself"
+            )
         return env[name]
     if isinstance(value, Mapping):
         fields = cast("Mapping[str, Any]", value)

@@ -1,7 +1,7 @@
 """LiteLLM's retry, cooldown and fallback settings to Turnout's policies."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from turnout.config import check
 from turnout.policies import FallbackPolicy, RetryPolicy
@@ -38,7 +38,8 @@ def _by_kind(given: object, where: str, suffix: str) -> dict[Kind, int]:
     """From a mapping, or from an object with such attributes (LiteLLM's policy classes)."""
     if given is None:
         return {}
-    fields = check.mapping(given if isinstance(given, Mapping) else getattr(given, "__dict__", given), where)
+    plain = cast("object", given) if isinstance(given, Mapping) else getattr(given, "__dict__", given)
+    fields = check.mapping(plain, where)
     known = {f"{name}{suffix}": kinds for name, kinds in _KINDS.items()}
     found: dict[Kind, int] = {}
     for name, value in fields.items():
@@ -51,7 +52,9 @@ def _by_kind(given: object, where: str, suffix: str) -> dict[Kind, int]:
 
 def fallback_policy(found: Mapping[str, Any], names: set[str]) -> FallbackPolicy:
     """The three tables of fallbacks, and the default."""
-    limit = FallbackPolicy().limit if "max_fallbacks" not in found else check.whole(found["max_fallbacks"], "max_fallbacks")
+    limit = (
+        FallbackPolicy().limit if "max_fallbacks" not in found else check.whole(found["max_fallbacks"], "max_fallbacks")
+    )
     return FallbackPolicy(
         general=_table(found.get("fallbacks", []), "fallbacks", names),
         context_window=_table(found.get("context_window_fallbacks", []), "context_window_fallbacks", names),
@@ -62,7 +65,7 @@ def fallback_policy(found: Mapping[str, Any], names: set[str]) -> FallbackPolicy
 
 
 def _table(given: object, where: str, names: set[str]) -> dict[str, tuple[str, ...]]:
-    parts = [given] if isinstance(given, Mapping) else check.sequence(given, where, "mappings")
+    parts: Sequence[Any] = [given] if isinstance(given, Mapping) else check.sequence(given, where, "mappings")
     table: dict[str, tuple[str, ...]] = {}
     for index, part in enumerate(parts):
         for group, targets in check.mapping(part, f"{where}[{index}]").items():
@@ -73,13 +76,18 @@ def _table(given: object, where: str, names: set[str]) -> dict[str, tuple[str, .
 
 
 def _targets(given: object, where: str, names: set[str]) -> tuple[str, ...]:
-    listed = [given] if isinstance(given, str) else check.sequence(given, where, "model group names")
+    listed: Sequence[Any] = [given] if isinstance(given, str) else check.sequence(given, where, "model group names")
     found: list[str] = []
     for index, one in enumerate(listed):
-        name = check.text(one.get("model") if isinstance(one, Mapping) else one, f"{where}[{index}]")
+        name = check.text(model_of(one), f"{where}[{index}]")
         _check_name(name, f"{where}[{index}]", names)
         found.append(name)
     return tuple(found)
+
+
+def model_of(target: object) -> object:
+    """LiteLLM also takes {"model": name} where a name is wanted."""
+    return cast("Mapping[str, Any]", target).get("model") if isinstance(target, Mapping) else target
 
 
 def _check_name(name: str, where: str, names: set[str]) -> None:

@@ -21,13 +21,13 @@ _OWN = frozenset(
     """.split()
 )
 _HARMLESS = frozenset("use_in_pass_through litellm_trace_id max_retries num_retries model_info stream".split())
-_NOT_YET = {
-    name: "the provider that needs it is not supported yet"
-    for name in """
+_NOT_YET = dict.fromkeys(
+    """
     aws_access_key_id aws_secret_access_key aws_session_token aws_region_name aws_profile_name aws_role_name
     vertex_project vertex_location vertex_credentials watsonx_region_name
-    """.split()
-} | {
+    """.split(),
+    "the provider that needs it is not supported yet",
+) | {
     "mock_response": "Turnout has no mock answers; run `turnout demo`, or point api_base at a fake server",
     "max_budget": "money limits are not supported yet",
     "budget_duration": "money limits are not supported yet",
@@ -98,7 +98,9 @@ def _parse(row: object, where: str, env: Mapping[str, str], defaults: Mapping[st
     fields = check.mapping(row, where)
     for name in fields:
         if name not in ("model_name", "litellm_params", "params", "model_info"):
-            raise check.fail(f"{where}.{name}", f"unknown key; {nearest(name, ('model_name', 'litellm_params', 'model_info'))}")
+            raise check.fail(
+                f"{where}.{name}", f"unknown key; {nearest(name, ('model_name', 'litellm_params', 'model_info'))}"
+            )
     if "litellm_params" in fields and "params" in fields:
         raise check.fail(f"{where}.params", "is another name of litellm_params; give one of them")
     group = check.text(fields.get("model_name"), f"{where}.model_name")
@@ -108,7 +110,9 @@ def _parse(row: object, where: str, env: Mapping[str, str], defaults: Mapping[st
         raise check.fail(f"{where}.litellm_params", "is missing; give at least its model")
     given = {**defaults, **check.mapping(fields[key], at)}
     params = {name: check.resolved(value, f"{at}.{name}", env) for name, value in given.items() if value is not None}
-    info = check.resolved(dict(check.mapping(fields.get("model_info") or {}, f"{where}.model_info")), f"{where}.model_info", env)
+    info = check.resolved(
+        dict(check.mapping(fields.get("model_info") or {}, f"{where}.model_info")), f"{where}.model_info", env
+    )
     _check_names(params, at)
     return _spec(group, params, info, where, at, env)
 
@@ -130,7 +134,9 @@ def _spec(
     try:
         provider, upstream = split_model(model, params.get("custom_llm_provider"))
         adapter = adapter_for(provider, params.get("wire"))
-        place = place_of(provider, params, None if account is None else check.text(account, f"{where}.model_info.account"), env)
+        place = place_of(
+            provider, params, None if account is None else check.text(account, f"{where}.model_info.account"), env
+        )
     except ConfigError as error:
         if error.param is not None and error.param.startswith(where):
             raise
@@ -195,7 +201,9 @@ def _with_unique_ids(specs: Sequence[DeploymentSpec]) -> list[DeploymentSpec]:
     """The same upstream in two model groups is two deployments; twice in one group it is a mistake."""
     shared = {found for found, times in Counter(spec.id for spec in specs).items() if times > 1}
     apart = [
-        replace(spec, id=_hash(spec.id, spec.model_group)) if spec.id in shared and "id" not in spec.model_info else spec
+        replace(spec, id=_hash(spec.id, spec.model_group))
+        if spec.id in shared and "id" not in spec.model_info
+        else spec
         for spec in specs
     ]
     first: dict[str, int] = {}
@@ -204,6 +212,9 @@ def _with_unique_ids(specs: Sequence[DeploymentSpec]) -> list[DeploymentSpec]:
             fix = "give each row its own model_info.id"
             if "id" not in spec.model_info:
                 fix = f"remove one (weight gives a deployment a larger share), or {fix}"
-            raise check.fail(f"model_list[{index}]", f"is the same deployment as model_list[{first[spec.id]}] (id {spec.id!r}); {fix}")
+            raise check.fail(
+                f"model_list[{index}]",
+                f"is the same deployment as model_list[{first[spec.id]}] (id {spec.id!r}); {fix}",
+            )
         first[spec.id] = index
     return apart

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from turnout.config import check
-from turnout.config.policies import fallback_policy, fails_by_kind, retries_by_kind, retry_policy
+from turnout.config.policies import fails_by_kind, fallback_policy, model_of, retries_by_kind, retry_policy
 from turnout.config.rows import DeploymentSpec
 from turnout.policies import BudgetPolicy, CooldownPolicy, FallbackPolicy, RetryPolicy, WaitPolicy
 from turnout_adapters.registry import nearest
@@ -24,16 +24,16 @@ _CHECKS_NOT_YET = (
 _KNOWN = frozenset(
     """
     routing_strategy routing_strategy_args optional_pre_call_checks enable_pre_call_checks enable_tag_filtering
-    num_retries max_retries retry_policy model_group_retry_policy retry_after allowed_fails allowed_fails_policy cooldown_time
-    disable_cooldowns fallbacks context_window_fallbacks content_policy_fallbacks default_fallbacks max_fallbacks
-    timeout stream_timeout attempt_timeout default_max_parallel_requests max_wait max_queue model_group_alias
-    id_secret accept_raw_ids log callbacks store trust_env set_verbose debug_level drop_params
+    num_retries max_retries retry_policy model_group_retry_policy retry_after allowed_fails allowed_fails_policy
+    cooldown_time disable_cooldowns fallbacks context_window_fallbacks content_policy_fallbacks default_fallbacks
+    max_fallbacks timeout stream_timeout attempt_timeout default_max_parallel_requests max_wait max_queue
+    model_group_alias id_secret accept_raw_ids log callbacks store trust_env set_verbose debug_level drop_params
     """.split()
 )
 _NOT_YET = (
-    "redis_url redis_host redis_port redis_password redis_db cache_responses cache_kwargs caching_groups client_ttl "
-    "alerting_config provider_budget_config polling_interval default_priority assistants_config router_general_settings "
-    "search_tools guardrail_list deployment_affinity_ttl_seconds ignore_invalid_deployments"
+    "redis_url redis_host redis_port redis_password redis_db cache_responses cache_kwargs caching_groups "
+    "client_ttl alerting_config provider_budget_config polling_interval default_priority assistants_config "
+    "router_general_settings search_tools guardrail_list deployment_affinity_ttl_seconds ignore_invalid_deployments"
 ).split()
 _LONGEST_DEADLINE = 600.0
 _SHORTEST_SECRET = 16
@@ -87,13 +87,17 @@ def parse_settings(given: Mapping[str, Any], specs: Sequence[DeploymentSpec], en
         retry=retry_policy(found),
         group_retry={
             group: RetryPolicy(_retries(found), retries_by_kind(policy, f"model_group_retry_policy.{group}"))
-            for group, policy in check.mapping(found.get("model_group_retry_policy", {}), "model_group_retry_policy").items()
+            for group, policy in check.mapping(
+                found.get("model_group_retry_policy", {}), "model_group_retry_policy"
+            ).items()
         },
         cooldown=_cooldown(found),
         fallbacks=fallback_policy(found, names),
         wait=WaitPolicy(
             max_wait=_number(found, "max_wait", WaitPolicy().max_wait),
-            max_queue=WaitPolicy().max_queue if "max_queue" not in found else check.whole(found["max_queue"], "max_queue"),
+            max_queue=WaitPolicy().max_queue
+            if "max_queue" not in found
+            else check.whole(found["max_queue"], "max_queue"),
         ),
         timeout=_LONGEST_DEADLINE if timeout is None else check.number(timeout, "timeout", positive=True),
         explicit_timeout=timeout is not None,
@@ -128,10 +132,14 @@ def _optional_number(found: Mapping[str, Any], name: str) -> float | None:
 def _strategy(found: Mapping[str, Any]) -> Any:
     given = found.get("routing_strategy", "simple-shuffle")
     if found.get("routing_strategy_args"):
-        raise check.fail("routing_strategy_args", "no strategy takes arguments by name; pass a strategy object as routing_strategy")
+        raise check.fail(
+            "routing_strategy_args", "no strategy takes arguments by name; pass a strategy object as routing_strategy"
+        )
     if isinstance(given, str):
         if given not in STRATEGY_NAMES:
-            raise check.fail("routing_strategy", f"unknown strategy {given!r}; {nearest(given, STRATEGY_NAMES)}, or pass an object")
+            raise check.fail(
+                "routing_strategy", f"unknown strategy {given!r}; {nearest(given, STRATEGY_NAMES)}, or pass an object"
+            )
         return given
     if isinstance(given, type):
         raise check.fail("routing_strategy", f"is the class {given.__name__}; pass an instance, {given.__name__}()")
@@ -181,7 +189,7 @@ def _aliases(given: object, groups: set[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for alias, target in check.mapping(given, "model_group_alias").items():
         where = f"model_group_alias.{alias}"
-        name = check.text(check.mapping(target, where).get("model") if isinstance(target, Mapping) else target, where)
+        name = check.text(model_of(target), where)
         if name not in groups:
             raise check.fail(where, f"no model group is called {name!r}; {nearest(name, groups)}")
         found[alias] = name
@@ -198,7 +206,9 @@ def _secrets(given: object, env: Mapping[str, str]) -> tuple[str, ...]:
             raise check.fail(where, "is empty; give a secret, or a list of them with the signing one first")
     secrets = check.texts(given, where)
     if any(len(secret) < _SHORTEST_SECRET for secret in secrets):
-        raise check.fail(where, f"each secret must have {_SHORTEST_SECRET} characters or more (`openssl rand -hex 32` makes one)")
+        raise check.fail(
+            where, f"each secret must have {_SHORTEST_SECRET} characters or more (`openssl rand -hex 32` makes one)"
+        )
     return secrets
 
 
@@ -207,4 +217,4 @@ def _callbacks(given: object) -> tuple[Any, ...]:
     for index, one in enumerate(callbacks):
         if not callable(one):
             raise check.fail(f"callbacks[{index}]", f"must be a function that takes one event, got {check.shown(one)}")
-    return tuple(cast("Any", one) for one in callbacks)
+    return tuple(callbacks)

@@ -89,9 +89,7 @@ class Continuity:
             found = self._conversation(only)
         return Origin(body, found if self._pin else None, prefer, upstream_id, notes)
 
-    def _resolve(
-        self, token: str, tenant: str, only: Domains, name: str
-    ) -> tuple[str, str | None, str]:
+    def _resolve(self, token: str, tenant: str, only: Domains, name: str) -> tuple[str, str | None, str]:
         try:
             owned = self._codec.unwrap(token, tenant)
         except NotFoundError as error:
@@ -129,7 +127,7 @@ class Continuity:
             domain, _, raw = self._resolve(token, tenant, _none, f"input[{index}].id")
             if found is not None and domain != found:
                 raise BadRequestError(
-                    "the input mixes items of two accounts; leave the reasoning and compaction items of one of them out",
+                    "the input mixes items of two accounts; leave the reasoning and compaction items of one out",
                     param=f"input[{index}]",
                 )
             found = domain

@@ -144,7 +144,9 @@ def _close(deployment: Deployment, now: float) -> None:
     health.recovered_at = now
 
 
-def record_latency(deployment: Deployment, seconds: float, output_tokens: int | None, *, first_event: bool, now: float) -> None:
+def record_latency(
+    deployment: Deployment, seconds: float, output_tokens: int | None, *, first_event: bool, now: float
+) -> None:
     """Feeds the moving averages.
 
     Answers differ in length about a hundredfold, so seconds are divided by the size of the answer; the constant stands

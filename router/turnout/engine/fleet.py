@@ -25,6 +25,10 @@ if TYPE_CHECKING:  # data of the configuration layer, needed for annotations onl
     from turnout.config import DeploymentSpec
 
 
+_CHECKED = 64
+"""Up to this many candidates a strategy's choice is looked for among them."""
+
+
 class Fleet:
     """All model groups and deployments of one Router."""
 
@@ -213,15 +217,24 @@ class Fleet:
         if len(fit) == 1:
             return fit[0]
         chosen = self.strategy.pick(fit, pick)
-        if not isinstance(chosen, Deployment) or self.deployments.get(chosen.id) is not chosen:
-            raise TurnoutError(f"strategy {type(self.strategy).__name__} returned {chosen!r}, not one of the candidates")
+        if self.deployments.get(chosen.id) is not chosen or (len(fit) <= _CHECKED and chosen not in fit):
+            raise TurnoutError(
+                f"strategy {type(self.strategy).__name__} returned {chosen!r}, not one of the candidates"
+            )
         return chosen
 
     def _may_retry(self, group: ModelGroup, deployment: Deployment, now: float) -> bool:
         return budget.is_free(deployment, now) or budget.withdraw(group.budget, self.budget, now)
 
     def _take(
-        self, destination: Destination, deployment: Deployment, call: Call, tries: Tries, now: float, *, probe: bool = False
+        self,
+        destination: Destination,
+        deployment: Deployment,
+        call: Call,
+        tries: Tries,
+        now: float,
+        *,
+        probe: bool = False,
     ) -> Lease | None:
         lease = Lease(deployment, destination, now, probe=probe or deployment.health.open_until is not None)
         if deployment.tokens.limit is not None:
@@ -297,7 +310,7 @@ class Fleet:
             until,
             reasons,
             waitable=private or shared or evidence or pinned_retry,
-            private=private and not shared or pinned_retry,
+            private=(private and not shared) or pinned_retry,
             evidence=evidence,
         )
 
@@ -312,7 +325,9 @@ class Fleet:
 
     # --- giving back
 
-    def release(self, lease: Lease, now: float, record: Callable[[Deployment], None] | None, tokens: int | None) -> None:
+    def release(
+        self, lease: Lease, now: float, record: Callable[[Deployment], None] | None, tokens: int | None
+    ) -> None:
         """Gives a deployment back. `record` notes the outcome under the lock; None for a cancelled attempt.
 
         `tokens` settles the reservation: what was really used, None to keep the estimate.

@@ -95,4 +95,6 @@ def run_without_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     except StopIteration as finished:
         return finished.value
     coroutine.close()
-    raise AsyncHookInSyncCall("something awaited inside a sync call; use the async method, or a hook that does not await")
+    raise AsyncHookInSyncCall(
+        "something awaited inside a sync call; use the async method, or a hook that does not await"
+    )

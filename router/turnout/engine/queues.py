@@ -18,7 +18,7 @@ class Queues:
     def join(self, key: QueueKey, waiter: Waiter) -> Ticket:
         """A place at the end. Raises NoDeploymentAvailable if too many are waiting already."""
         queue = self.waiting.get(key)
-        if queue is not None and len(queue) >= self._longest or not self._longest:
+        if (queue is not None and len(queue) >= self._longest) or not self._longest:
             waiting = 0 if queue is None else len(queue)
             raise NoDeploymentAvailable(f"{waiting} calls are already waiting for model group {key[0]!r} (max_queue)")
         if queue is None:

@@ -39,7 +39,9 @@ _LONGEST_SLICE = 2.0
 class Send(Protocol[A_co]):
     """One attempt: sends the call to a deployment within so many seconds. Raises APIError."""
 
-    async def __call__(self, call: Call, lease: Lease, io: IO, timeout: float) -> A_co: ...
+    async def __call__(self, call: Call, lease: Lease, io: IO, timeout: float) -> A_co:
+        """See the class."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ async def route(call: Call, destination: Destination, fleet: Fleet, rules: Rules
         timeout = attempt_timeout(journey.call, lease, io.now(), spare=spare)
         if timeout <= 0:
             fleet.release(lease, io.now(), None, 0)
-            raise _deadline(journey, io.now())
+            raise _deadline(journey)
         try:
             answer = await send(journey.call, lease, io, timeout)
         except APIError as error:
@@ -144,9 +146,7 @@ async def _acquire(journey: _Journey, fleet: Fleet, rules: Rules, io: IO) -> Lea
         journey.waited += io.now() - started
 
 
-async def _wait_in_line(
-    journey: _Journey, blocked: Blocked, fleet: Fleet, rules: Rules, io: IO, limit: float
-) -> Lease:
+async def _wait_in_line(journey: _Journey, blocked: Blocked, fleet: Fleet, rules: Rules, io: IO, limit: float) -> Lease:
     waiter = io.waiter()
     ticket = fleet.join(journey.chain[0], journey.call, waiter)
     try:
@@ -286,7 +286,7 @@ def _decide(journey: _Journey, error: APIError, rules: Rules, io: IO) -> None:
         raise error
     now = io.now()
     if now >= call.deadline - _ROUNDING:
-        raise _deadline(journey, now) from error
+        raise _deadline(journey) from error
     kind = error.kind or Kind.INTERNAL
     allowed = _retry_policy(journey, rules).retries_for(kind, retryable=what.retry)
     persistent = call.pin is not None and what.retry and what.same and allowed > 0
@@ -314,19 +314,21 @@ def _unavailable(journey: _Journey, blocked: Blocked, now: float) -> TurnoutErro
     if journey.last_error is not None:
         return journey.last_error
     if now >= call.deadline:
-        return _deadline(journey, now)
+        return _deadline(journey)
     told = "; ".join(f"{name}: {why}" for name, why in list(blocked.reasons.items())[:5])
     more = f"; and {len(blocked.reasons) - 5} more" if len(blocked.reasons) > 5 else ""
     retry_after = max(blocked.until - now, 0.0) if blocked.until != float("inf") else None
     group = journey.chain[0].group.name
     if call.pin is not None:
-        text = f"the account that holds this conversation is not available in {group!r}: {told or 'it is not configured'}"
+        text = (
+            f"the account that holds this conversation is not available in {group!r}: {told or 'it is not configured'}"
+        )
         return PinnedUnavailable(f"{text}{more}", reasons=blocked.reasons, retry_after=retry_after)
     text = f"no deployment of model group {group!r} can take this call: {told or 'it has none'}{more}"
     return NoDeploymentAvailable(text, reasons=blocked.reasons, retry_after=retry_after)
 
 
-def _deadline(journey: _Journey, now: float) -> DeadlineExceededError:
+def _deadline(journey: _Journey) -> DeadlineExceededError:
     call, last = journey.call, journey.last_error
     tried = f"{len(journey.attempts)} attempts" if journey.attempts else "no attempt could be made"
     because = f", the last: {last.message}" if last is not None else ""

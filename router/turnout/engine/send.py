@@ -104,7 +104,9 @@ async def _error_body(body: ByteStream, io: IO, give_up: float) -> bytes:
     return b"".join(parts)
 
 
-async def _until_first_output(begun: Begun, io: IO, give_up: float, *, eager: bool, replay: bool, provider: str) -> None:
+async def _until_first_output(
+    begun: Begun, io: IO, give_up: float, *, eager: bool, replay: bool, provider: str
+) -> None:
     while True:
         left = give_up - io.now()
         if left <= 0:

@@ -4,6 +4,7 @@ import asyncio
 import time
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator
+from importlib.util import find_spec
 from random import Random
 
 import httpx2
@@ -12,11 +13,6 @@ from turnout.engine.port import ByteStream, Opened, Waiter
 from turnout.errors import APITimeoutError
 from turnout.io.transport import LIMITS, lower, origin_of, outgoing, proxy_for, raise_typed, ssl_context, timeouts
 from turnout_adapters.adapter import HTTPReply, HTTPRequest
-
-try:  # the extra `fast`; the same interface over aiohttp's connection pool
-    from httpx_aiohttp.httpx2 import AiohttpTransport
-except ImportError:
-    AiohttpTransport = None
 
 _UNLIMITED = httpx2.Limits(max_connections=0, keepalive_expiry=30.0)
 """aiohttp's zero means no limit, and so does our None, which it would read as 100."""
@@ -102,7 +98,7 @@ class EventLoopIO:
     def __init__(self, *, seed: int | None = None, trust_env: bool = True, fast: bool = True) -> None:
         self.rng = Random(seed)
         self._trust_env = trust_env
-        self._fast = fast and AiohttpTransport is not None
+        self._fast = fast and find_spec("httpx_aiohttp") is not None
         self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Pools] = weakref.WeakKeyDictionary()
 
     def now(self) -> float:
@@ -180,7 +176,9 @@ class EventLoopIO:
     def _new_pool(self, origin: str) -> httpx2.AsyncBaseTransport:
         proxy = proxy_for(origin, self._trust_env)
         verify = ssl_context() if origin.startswith("https") else False
-        if self._fast and AiohttpTransport is not None and proxy is None:
+        if self._fast and proxy is None:
+            from httpx_aiohttp.httpx2 import AiohttpTransport  # noqa: PLC0415 (aiohttp takes long to import)
+
             return AiohttpTransport(verify=verify, limits=_UNLIMITED, trust_env=False)
         return httpx2.AsyncHTTPTransport(verify=verify, limits=LIMITS, proxy=proxy)
 

@@ -18,7 +18,8 @@ from turnout_adapters.adapter import HTTPRequest
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection to be made, within the attempt's own timeout."""
-LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=30.0)
+LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=15.0)
+"""Few idle connections: httpcore2 looks at each of them, with a system call, on every call of the pool."""
 
 Timeouts = dict[str, float]
 
@@ -66,7 +67,11 @@ def timeouts(timeout: float, idle: float | None = None) -> Timeouts:
 def outgoing(request: HTTPRequest, limits: Timeouts) -> httpx2.Request:
     """The request as httpx2 wants it. The dict of timeouts is kept, not copied: it can be changed while in use."""
     return httpx2.Request(
-        request.method, _parsed(request.url), headers=list(request.headers), content=request.body, extensions={"timeout": limits}
+        request.method,
+        _parsed(request.url),
+        headers=list(request.headers),
+        content=request.body,
+        extensions={"timeout": limits},
     )
 
 

@@ -4,15 +4,16 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from turnout.errors import TurnoutError
 from turnout.router import Router
 from turnout.sim.fake_cloud import FakeCloud
 from turnout.sim.region import FakeRegion
 from turnout.sim.traffic import Arrival, arrivals
+from turnout.streams import AsyncStream
 
 REGIONS = (("eastus", 0.08), ("westus", 0.10), ("swedencentral", 0.14))
 _TURNS = (1, 2, 3, 4)
@@ -60,7 +61,7 @@ class Demo:
         self.router: Router | None = None
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncGenerator[None]:
         """The cloud and the Router, up for as long as the block; nothing of them is left behind."""
         with self.cloud:
             rows: list[dict[str, Any]] = [
@@ -156,8 +157,9 @@ class Demo:
         if self.router is None:
             raise RuntimeError("the demonstration is not running")
         if not stream:
-            return await self.router.aresponses(**asked)
-        async with await self.router.aresponses(**asked, stream=True) as events:
+            return await cast("Any", self.router).aresponses(**asked)
+        events: AsyncStream = await cast("Any", self.router).aresponses(**asked, stream=True)
+        async with events:
             async for _ in events:
                 pass
         return events.response

@@ -45,7 +45,9 @@ class FakeCloud:
             self._do(self._listen(region))
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._do(self._shut())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -118,7 +120,9 @@ class _Connection:
             head = await self.reader.readuntil(b"\r\n\r\n")
             lines = head.decode("latin-1").split("\r\n")
             method, target, _ = lines[0].split(" ", 2)
-            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
+            headers = {
+                name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)
+            }
             raw = await self._body(headers)
             region = self.region
             region.requests += 1
@@ -152,7 +156,9 @@ class _Connection:
             await self._whole(Answer(fault.status, fault.body or {}, headers=extra), None)
             return
         if "/responses" not in parts.path:
-            await self._whole(Answer(404, error_body(f"no such path: {parts.path}", "invalid_request_error", None)), None)
+            await self._whole(
+                Answer(404, error_body(f"no such path: {parts.path}", "invalid_request_error", None)), None
+            )
             return
         key = headers.get("api-key") or headers.get("authorization", "").removeprefix("Bearer ")
         answer = region.answer(method, parts.path, dict(parse_qsl(parts.query)), key, body)
@@ -209,7 +215,12 @@ class _Connection:
         elif fault.kind == "malformed":
             self._chunk(b'event: response.output_text.delta\ndata: {"type": "response.outp\n\n')
         elif fault.kind == "error_event":
-            error = {"type": "server_error", "code": "server_error", "message": "The model is overloaded", "param": None}
+            error = {
+                "type": "server_error",
+                "code": "server_error",
+                "message": "The model is overloaded",
+                "param": None,
+            }
             self._chunk(encode_event({"type": "error", "sequence_number": index, "error": error}))
             if fault.then_failed:
                 failed = {**answer.body, "status": "failed", "error": {"code": "server_error", "message": "overloaded"}}

@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from turnout.sim.faults import Fault, error_body
 from turnout.sim.replies import response_object
@@ -116,7 +116,7 @@ class FakeRegion:
             code = "previous_response_not_found"
             return Answer(400, error_body(message, "invalid_request_error", code, "previous_response_id"))
         turn = self._turns.get(str(previous), 0) + 1
-        metadata = body.get("metadata") or {}
+        metadata: Mapping[str, Any] = body.get("metadata") or {}
         words = int(metadata.get("words", self.words))
         with self._lock:
             response = response_object(body, self.name, turn, words, self._rng)
@@ -126,7 +126,7 @@ class FakeRegion:
             self.responses[response["id"]] = response
             self._turns[response["id"]] = turn
             given = body.get("input")
-            self.inputs[response["id"]] = list(given) if isinstance(given, list) else [given]
+            self.inputs[response["id"]] = list(cast("list[Any]", given)) if isinstance(given, list) else [given]
         self.served += 1
         return Answer(200, response, stream=bool(body.get("stream")))
 

@@ -13,7 +13,9 @@ def new_id(prefix: str, rng: random.Random) -> str:
     return f"{prefix}_{rng.getrandbits(192):048x}"
 
 
-def response_object(request: Mapping[str, Any], region: str, turn: int, words: int, rng: random.Random) -> dict[str, Any]:
+def response_object(
+    request: Mapping[str, Any], region: str, turn: int, words: int, rng: random.Random
+) -> dict[str, Any]:
     """The finished response to a request. Its text says which region wrote it and how many turns it has seen."""
     tools: Sequence[Mapping[str, Any]] = request.get("tools") or ()
     output: list[dict[str, Any]] = []
@@ -86,7 +88,7 @@ def stream_events(response: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _events(response: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    begun = {**response, "status": "in_progress", "output": [], "usage": None}
+    begun: dict[str, Any] = {**response, "status": "in_progress", "output": [], "usage": None}
     yield {"type": "response.created", "response": begun}
     yield {"type": "response.in_progress", "response": begun}
     for index, item in enumerate(response["output"]):
@@ -108,7 +110,7 @@ def _events(response: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _message(index: int, item: Mapping[str, Any], where: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     part = item["content"][0]
     here = {**where, "content_index": 0}
-    fresh = {**item, "status": "in_progress", "content": []}
+    fresh: dict[str, Any] = {**item, "status": "in_progress", "content": []}
     yield {"type": "response.output_item.added", "output_index": index, "item": fresh}
     yield {"type": "response.content_part.added", **here, "part": {**part, "text": ""}}
     words = part["text"].split(" ")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import turnout as litellm
-from tests.conftest import SECRET, row, router_of
+from tests.conftest import SECRET, router_of, row
 from turnout import ConfigError, NotFoundError, PinnedUnavailable, Router
 from turnout.sim.fake_cloud import FakeCloud
 
@@ -16,7 +16,9 @@ CONVERSATIONS = 200
 TURNS = 5
 
 
-def model_list(cloud: FakeCloud, *, key: str = "your-api-key", names: tuple[str, str] = ("a", "a")) -> list[dict[str, Any]]:
+def model_list(
+    cloud: FakeCloud, *, key: str = "your-api-key", names: tuple[str, str] = ("a", "a")
+) -> list[dict[str, Any]]:
     """The example's two rows, as LiteLLM's documentation has them."""
     return [
         {
@@ -102,7 +104,8 @@ def test_sync_conversations_stay_too(cloud: FakeCloud) -> None:
 PROCESS = """
 import sys
 from turnout import Router
-rows = [{"model_name": "a", "litellm_params": {"model": "azure/gpt", "api_key": sys.argv[1], "api_base": url}} for url in sys.argv[3:]]
+params = [{"model": "azure/gpt", "api_key": sys.argv[1], "api_base": url} for url in sys.argv[3:]]
+rows = [{"model_name": "a", "litellm_params": one} for one in params]
 with Router(rows) as router:
     print(router.responses("a", "hi", previous_response_id=sys.argv[2] or None).id)
 """
@@ -206,7 +209,7 @@ def test_tenants_cannot_use_each_others_ids(cloud: FakeCloud) -> None:
 
 def test_a_raw_conversation_needs_one_account(cloud: FakeCloud) -> None:
     with router_of(cloud) as router:
-        with pytest.raises(ConfigError, match="did you mean .conversation.") as caught:
+        with pytest.raises(ConfigError, match=r"did you mean .conversation.") as caught:
             router.responses("gpt", "hi", conversatin="x")
         assert caught.value.param == "conversatin"
         with pytest.raises(litellm.BadRequestError, match="call a deployment by its id"):

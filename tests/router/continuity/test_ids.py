@@ -32,13 +32,13 @@ def test_any_change_is_refused(data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(token) - 1))
     other = data.draw(st.characters(min_codepoint=32, max_codepoint=126).filter(lambda one: one != token[place]))
     changed = token[:place] + other + token[place + 1 :]
-    with pytest.raises(NotFoundError, match="^no response with this id"):
+    with pytest.raises(NotFoundError, match=r"^no response with this id"):
         CODEC.unwrap(changed)
 
 
 @given(st.text(max_size=300))
 def test_no_text_is_an_id_by_chance(text: str) -> None:
-    with pytest.raises(NotFoundError, match="^no response with this id"):
+    with pytest.raises(NotFoundError, match=r"^no response with this id"):
         CODEC.unwrap(text)
 
 
@@ -75,6 +75,6 @@ def test_forged_ids_are_refused_before_any_network_call(cloud: FakeCloud) -> Non
                 lambda one=one: router.get_responses(one),
                 lambda one=one: router.delete_responses(one),
             ):
-                with pytest.raises(NotFoundError, match="^no response with this id"):
+                with pytest.raises(NotFoundError, match=r"^no response with this id"):
                     refused()
         assert sum(region.requests for region in cloud.regions.values()) == before
