@@ -8,7 +8,13 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from turnout_adapters.adapter import HTTPReply, HTTPRequest, Operation, Target, WireCall
-from turnout_adapters.errors import APIConnectionError, APIError, BadRequestError, InvalidReplyError
+from turnout_adapters.errors import (
+    APIConnectionError,
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    InvalidReplyError,
+)
 from turnout_adapters.refusals import error_from_reply, request_id_of
 from turnout_adapters.sse import SSESplitter
 from turnout_adapters.types import (
@@ -61,7 +67,7 @@ class ResponsesWire:
         query = target.query
         headers = [*target.headers, _ACCEPT_EVENTS if call.stream else _ACCEPT_JSON]
         if target.token_provider is not None:
-            headers.append(("authorization", f"Bearer {target.token_provider()}"))
+            headers.append(("authorization", f"Bearer {_token(target)}"))
         body = b""
         if method == "GET":
             query = "&".join(part for part in (query, _query(call.body, stream=call.stream)) if part)
@@ -124,6 +130,21 @@ class ResponsesDecoder:
         if not self._terminated:
             raise APIConnectionError("the stream ended before its last event")
         return []
+
+
+def _token(target: Target) -> str:
+    """A fresh token. What its owner's function raises is told as an AuthenticationError, without its text."""
+    provider = target.token_provider
+    try:
+        token: object = provider() if provider is not None else None
+    except Exception as error:  # noqa: BLE001 (a user's function may raise anything)
+        name = type(error).__name__
+        raise AuthenticationError(f"azure_ad_token_provider raised {name}", provider=target.provider) from error
+    if not isinstance(token, str) or not token:
+        given = type(token).__name__
+        text = f"azure_ad_token_provider must return the token as a string, it returned {given} (is it async?)"
+        raise AuthenticationError(text, provider=target.provider)
+    return token
 
 
 def _encode(call: WireCall) -> bytes:

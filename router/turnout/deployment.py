@@ -124,16 +124,16 @@ class Deployment:
         """The state domain: the account within which response ids are valid."""
         return self.spec.domain
 
-    def weight(self, now: float, slow_start: float) -> float:
-        """Configured weight, reduced to at least a tenth while the deployment recovers (Envoy's slow start)."""
+    def pace(self, now: float, slow_start: float) -> float:
+        """1.0, or less while the deployment recovers: from a tenth up over `slow_start` seconds (Envoy's slow start)."""
         since = self.health.recovered_at
         if since is None:
-            return self.spec.weight
+            return 1.0
         age = (now - since) / slow_start if slow_start > 0 else 1.0
         if age >= 1.0:
             self.health.recovered_at = None
-            return self.spec.weight
-        return self.spec.weight * max(0.1, age)
+            return 1.0
+        return max(0.1, age)
 
     def __repr__(self) -> str:
         return f"Deployment({self.id!r}, group={self.spec.model_group!r}, in_flight={self.in_flight})"

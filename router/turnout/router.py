@@ -173,9 +173,8 @@ class Router:
         self._blocking.close()
 
     async def aclose(self) -> None:
-        """Closes the connections of this event loop, and those of the sync methods."""
+        """Closes the connections of the running event loop; other loops and threads go on."""
         await self._looping.close()
-        self._blocking.close()
 
     def __enter__(self) -> Self:
         return self
@@ -192,6 +191,7 @@ class Router:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+        self.close()
 
     def __repr__(self) -> str:
         return f"Router({len(self._fleet.groups)} model groups, {len(self._fleet.deployments)} deployments)"

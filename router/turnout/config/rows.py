@@ -56,7 +56,8 @@ class DeploymentSpec:
     """Parameters sent unless the call gives them."""
     extra_headers: Mapping[str, str] = field(default_factory=dict[str, str])
     extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    weight: float = 1.0
+    weight: float | None = None
+    """Share of the calls, relative to the others; None if the row gives none."""
     order: int = 1
     """Levels are tried from the lowest number up."""
     rpm: int | None = None

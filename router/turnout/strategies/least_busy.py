@@ -16,4 +16,5 @@ class LeastBusy:
 
 
 def _busyness(deployment: Deployment) -> float:
-    return deployment.in_flight / (deployment.spec.weight or 1e-9)
+    weight = deployment.spec.weight
+    return deployment.in_flight / (1.0 if weight is None else weight or 1e-9)

@@ -12,13 +12,20 @@ _SLOW_START = 20.0
 class SimpleShuffle:
     """A random deployment, in proportion to `weight`, else to `rpm`, else to `tpm`, as far as rows give them.
 
-    A recovering deployment starts at a tenth of its weight. O(1) while all weights are equal.
+    A recovering deployment starts at a tenth of its weight. One comparison per deployment while all are equal.
     """
 
     def pick(self, candidates: Sequence[Deployment], pick: Pick) -> Deployment:
         """See Strategy."""
         drawn = candidates[int(pick.rng.random() * len(candidates))]
-        share = drawn.weight(pick.now, _SLOW_START)
-        if all(one.spec.weight == share and one.health.recovered_at is None for one in candidates):
+        first = _share(drawn)
+        if all(_share(one) == first and one.health.recovered_at is None for one in candidates):
             return drawn
-        return weighted(candidates, lambda one: one.weight(pick.now, _SLOW_START), pick.rng)
+        return weighted(candidates, lambda one: _share(one) * one.pace(pick.now, _SLOW_START), pick.rng)
+
+
+def _share(deployment: Deployment) -> float:
+    spec = deployment.spec
+    if spec.weight is not None:
+        return spec.weight
+    return float(spec.rpm or spec.tpm or 1)
