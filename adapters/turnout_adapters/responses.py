@@ -137,7 +137,7 @@ def _token(target: Target) -> str:
     provider = target.token_provider
     try:
         token: object = provider() if provider is not None else None
-    except Exception as error:  # noqa: BLE001 (a user's function may raise anything)
+    except Exception as error:
         name = type(error).__name__
         raise AuthenticationError(f"azure_ad_token_provider raised {name}", provider=target.provider) from error
     if not isinstance(token, str) or not token:

@@ -125,7 +125,7 @@ class Deployment:
         return self.spec.domain
 
     def pace(self, now: float, slow_start: float) -> float:
-        """1.0, or less while the deployment recovers: from a tenth up over `slow_start` seconds (Envoy's slow start)."""
+        """1.0, or less while the deployment recovers: up from a tenth over `slow_start` seconds, as in Envoy."""
         since = self.health.recovered_at
         if since is None:
             return 1.0

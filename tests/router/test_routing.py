@@ -92,9 +92,9 @@ def test_a_strategy_and_a_check_of_ones_own(cloud: FakeCloud) -> None:
     with router_of(cloud, routing_strategy=Last(), optional_pre_call_checks=[NotOnTuesdays()]) as router:
         assert asked(router, 10) == {"swedencentral": 10}
         assert router.explain("gpt", "hi").rejected == {"westus": "closed today"}
-    with router_of(cloud, "westus", optional_pre_call_checks=[NotOnTuesdays()]) as router:
-        with pytest.raises(NoDeploymentAvailable, match="closed today"):
-            router.responses("gpt", "hi")
+    only_closed = router_of(cloud, "westus", optional_pre_call_checks=[NotOnTuesdays()])
+    with only_closed as router, pytest.raises(NoDeploymentAvailable, match="closed today"):
+        router.responses("gpt", "hi")
 
 
 def test_a_strategy_that_invents_a_deployment_is_told_so(cloud: FakeCloud) -> None:
@@ -250,9 +250,9 @@ class First:
 
 def test_retries_by_policy(cloud: FakeCloud) -> None:
     cloud["eastus"].set_fault(outage())
-    with router_of(cloud, "eastus", retry_policy={"InternalServerErrorRetries": 0}) as router:
-        with pytest.raises(APIError):
-            router.responses("gpt", "hi")
+    never = router_of(cloud, "eastus", retry_policy={"InternalServerErrorRetries": 0})
+    with never as router, pytest.raises(APIError):
+        router.responses("gpt", "hi")
     assert cloud["eastus"].requests == 1
     with router_of(cloud, "eastus") as router, pytest.raises(APIError):
         router.responses("gpt", "hi", num_retries=1)

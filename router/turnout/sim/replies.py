@@ -17,6 +17,43 @@ def response_object(
     request: Mapping[str, Any], region: str, turn: int, words: int, rng: random.Random
 ) -> dict[str, Any]:
     """The finished response to a request. Its text says which region wrote it and how many turns it has seen."""
+    output = _output(request, region, turn, words, rng)
+    size = len(json.dumps(request.get("input", ""))) // 4 + 1
+    return {
+        "id": new_id("resp", rng),
+        "object": "response",
+        "created_at": 1_790_000_000,
+        "status": "completed",
+        "background": bool(request.get("background")),
+        "error": None,
+        "incomplete_details": None,
+        "instructions": request.get("instructions"),
+        "max_output_tokens": request.get("max_output_tokens"),
+        "model": request.get("model", "unknown"),
+        "output": output,
+        "parallel_tool_calls": request.get("parallel_tool_calls", True),
+        "previous_response_id": request.get("previous_response_id"),
+        "reasoning": {"effort": None, "summary": None},
+        "store": request.get("store", True),
+        "temperature": request.get("temperature", 1.0),
+        "text": {"format": {"type": "text"}},
+        "tool_choice": request.get("tool_choice", "auto"),
+        "tools": list(request.get("tools") or ()),
+        "top_p": request.get("top_p", 1.0),
+        "truncation": request.get("truncation", "disabled"),
+        "usage": {
+            "input_tokens": size,
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+            "output_tokens": words,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": size + words,
+        },
+        "user": None,
+        "metadata": request.get("metadata") or {},
+    }
+
+
+def _output(request: Mapping[str, Any], region: str, turn: int, words: int, rng: random.Random) -> list[dict[str, Any]]:
     tools: Sequence[Mapping[str, Any]] = request.get("tools") or ()
     output: list[dict[str, Any]] = []
     if request.get("reasoning"):
@@ -46,39 +83,7 @@ def response_object(
                 "content": [{"type": "output_text", "annotations": [], "logprobs": [], "text": text}],
             }
         )
-    size = len(json.dumps(request.get("input", ""))) // 4 + 1
-    return {
-        "id": new_id("resp", rng),
-        "object": "response",
-        "created_at": 1_790_000_000,
-        "status": "completed",
-        "background": bool(request.get("background")),
-        "error": None,
-        "incomplete_details": None,
-        "instructions": request.get("instructions"),
-        "max_output_tokens": request.get("max_output_tokens"),
-        "model": request.get("model", "unknown"),
-        "output": output,
-        "parallel_tool_calls": request.get("parallel_tool_calls", True),
-        "previous_response_id": request.get("previous_response_id"),
-        "reasoning": {"effort": None, "summary": None},
-        "store": request.get("store", True),
-        "temperature": request.get("temperature", 1.0),
-        "text": {"format": {"type": "text"}},
-        "tool_choice": request.get("tool_choice", "auto"),
-        "tools": list(tools),
-        "top_p": request.get("top_p", 1.0),
-        "truncation": request.get("truncation", "disabled"),
-        "usage": {
-            "input_tokens": size,
-            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-            "output_tokens": words,
-            "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": size + words,
-        },
-        "user": None,
-        "metadata": request.get("metadata") or {},
-    }
+    return output
 
 
 def stream_events(response: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
