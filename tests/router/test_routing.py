@@ -23,7 +23,7 @@ from turnout import (
     TurnoutError,
 )
 from turnout.sim.fake_cloud import FakeCloud
-from turnout.sim.faults import error_body, outage, throttle
+from turnout.sim.faults import Fault, error_body, outage, throttle
 
 
 def asked(router: Router, times: int, model: str = "gpt", **params: Any) -> Counter[str]:
@@ -280,7 +280,7 @@ def test_allowed_fails_cooldown_time_and_disable_cooldowns(cloud: FakeCloud) -> 
 
 def test_quota_is_not_retried_on_the_same_deployment(cloud: FakeCloud) -> None:
     body = error_body("You exceeded your current quota", "insufficient_quota", "insufficient_quota")
-    cloud["eastus"].set_fault(throttle({}).__class__("status", 429, body))
+    cloud["eastus"].set_fault(Fault("status", 429, body))
     with router_of(cloud, "eastus") as router, pytest.raises(RateLimitError) as caught:
         router.responses("gpt", "hi")
     assert type(caught.value).__name__ == "QuotaExceededError"
@@ -383,6 +383,24 @@ def test_errors_hold_no_secret(cloud: FakeCloud) -> None:
         router.responses("gpt", "hi")
     assert "key-of-eastus" not in f"{caught.value!r} {caught.value} {vars(caught.value)}"
     assert caught.value.deployment == "eastus"
+
+
+def test_a_provider_that_repeats_the_key_does_not_give_it_away(cloud: FakeCloud) -> None:
+    for status in (401, 500):
+        body = error_body("Incorrect API key provided: key-of-eastus", "x", "invalid_api_key")
+        cloud["eastus"].set_fault(Fault("status", status, body))
+        for stream in (False, True):
+            with router_of(cloud, "eastus", num_retries=0) as router, pytest.raises(APIError) as caught:
+                router.responses("gpt", "hi", stream=stream)
+            assert "provided: ***" in str(caught.value)
+            assert "key-of-eastus" not in f"{caught.value!r} {vars(caught.value)}"
+
+
+def test_a_provider_may_forbid_a_retry(cloud: FakeCloud) -> None:
+    cloud["eastus"].set_fault(Fault("status", 500, {}, {"x-should-retry": "false"}))
+    with router_of(cloud, "eastus") as router, pytest.raises(APIError):
+        router.responses("gpt", "hi")
+    assert cloud["eastus"].requests == 1
 
 
 def test_a_token_is_asked_for_on_every_call(cloud: FakeCloud) -> None:

@@ -232,7 +232,7 @@ def _note_failure(journey: _Journey, lease: Lease, error: APIError, fleet: Fleet
     tries.failures[deployment.id] = tries.failures.get(deployment.id, 0) + 1
     pause = pause_before_same(tries.failures[deployment.id], error.retry_after, rules.min_retry_delay, io.rng)
     tries.again_at[deployment.id] = now + pause
-    if not what.same:
+    if not what.same or error.headers.get("x-should-retry") == "false":
         tries.barred.add(deployment.id)
     if what.outcome == "provider":
         tries.providers.add(deployment.spec.provider)

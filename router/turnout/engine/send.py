@@ -1,18 +1,19 @@
 """One attempt: encode, send, decode. What comes back is a result, or a stream whose first output has arrived."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from turnout.context import Call
 from turnout.engine.leases import Lease
 from turnout.engine.port import IO, ByteStream
 from turnout.errors import APIError, APITimeoutError
-from turnout_adapters.adapter import Adapter, HTTPReply, StreamDecoder, WireCall
+from turnout_adapters.adapter import Adapter, HTTPReply, HTTPRequest, StreamDecoder, WireCall
 from turnout_adapters.refusals import error_for, kind_of, refusal_of, request_id_of
 from turnout_adapters.types import PREAMBLE_EVENTS, Result, StreamEvent
 
 _LONGEST_ERROR_BODY = 1 << 20
+_CREDENTIALS = ("api-key", "authorization")
 IDLE = 600.0
 """Seconds a stream may pause once it has begun, unless the deployment's stream_timeout says otherwise."""
 
@@ -49,9 +50,10 @@ async def send_unary(call: Call, lease: Lease, io: IO, timeout: float) -> Result
     spec = lease.deployment.spec
     adapter: Adapter = spec.adapter
     wired = wire_call(call, lease)
-    reply = await io.send(adapter.request(wired, spec.target), timeout)
+    request = adapter.request(wired, spec.target)
+    reply = await io.send(request, timeout)
     if not 200 <= reply.status < 300:
-        raise adapter.error(reply, spec.provider, io.unix())
+        raise adapter.error(without_credentials(reply, request), spec.provider, io.unix())
     result = adapter.response(wired, reply)
     if call.operation == "create":
         failure = _failure_worth_a_retry(result, spec.provider)
@@ -82,11 +84,13 @@ async def send_stream(call: Call, lease: Lease, io: IO, timeout: float) -> Begun
     wired = wire_call(call, lease)
     give_up = io.now() + timeout
     idle = spec.stream_timeout or IDLE
-    opened = await io.open(adapter.request(wired, spec.target), timeout, idle)
+    request = adapter.request(wired, spec.target)
+    opened = await io.open(request, timeout, idle)
     try:
         if not 200 <= opened.status < 300:
             body = await _error_body(opened.body, io, give_up)
-            raise adapter.error(HTTPReply(opened.status, opened.headers, body), spec.provider, io.unix())
+            reply = HTTPReply(opened.status, opened.headers, body)
+            raise adapter.error(without_credentials(reply, request), spec.provider, io.unix())
         begun = Begun([], adapter.decoder(wired), opened.body, idle, request_id_of(opened.headers))
         replay, eager = call.operation == "retrieve", bool(wired.body.get("background"))
         await _until_first_output(begun, io, give_up, eager=eager, replay=replay, provider=spec.provider)
@@ -94,6 +98,15 @@ async def send_stream(call: Call, lease: Lease, io: IO, timeout: float) -> Begun
         await opened.body.close()
         raise
     return begun
+
+
+def without_credentials(reply: HTTPReply, request: HTTPRequest) -> HTTPReply:
+    """The reply with the request's credentials struck out of its body: some providers repeat the key they refuse."""
+    body = reply.body
+    for name, value in request.headers:
+        if name in _CREDENTIALS:
+            body = body.replace(value.removeprefix("Bearer ").encode(), b"***")
+    return reply if body == reply.body else replace(reply, body=body)
 
 
 async def _error_body(body: ByteStream, io: IO, give_up: float) -> bytes:

@@ -1,0 +1,149 @@
+"""The breaker, the budget, the table and the pauses, as pure functions."""
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.router.engine.test_fleet import row
+from turnout.config import parse_model_list
+from turnout.deployment import Deployment, Window
+from turnout.engine import budget, cooldown
+from turnout.engine.decide import VERDICTS, pause_before_same
+from turnout.engine.port import run_without_loop
+from turnout.errors import AsyncHookInSyncCall
+from turnout.policies import BudgetPolicy, CooldownPolicy
+from turnout_adapters.kinds import Kind
+
+
+def deployment(**params: Any) -> Deployment:
+    return Deployment(parse_model_list([row("a", **params)], {})[0])
+
+
+def fail(one: Deployment, now: float, *, kind: Kind = Kind.INTERNAL, probe: bool = False, **policy: Any) -> None:
+    outcome = VERDICTS[kind].outcome
+    cooldown.record_failure(
+        one, outcome, kind, probe=probe, now=now, retry_after=None, policy=CooldownPolicy(**policy), rng=Random(1)
+    )
+
+
+def test_five_failures_in_a_row_open_the_breaker() -> None:
+    one = deployment()
+    for number in range(5):
+        assert cooldown.available_at(one, 10.0) == 10.0, number
+        fail(one, 10.0)
+    assert 12.5 <= cooldown.available_at(one, 10.0) <= 15.0
+
+
+def test_a_success_in_between_keeps_it_closed() -> None:
+    one = deployment()
+    for _ in range(3):
+        for _ in range(4):
+            fail(one, 10.0, min_samples=1000)
+        cooldown.record_success(one, probe=False, now=10.0)
+    assert cooldown.available_at(one, 10.0) == 10.0
+
+
+def test_a_success_rate_below_the_limit_opens_it() -> None:
+    one = deployment()
+    for number in range(40):
+        fail(one, 10.0) if number % 3 == 0 else cooldown.record_success(one, probe=False, now=10.0)
+    assert one.health.open_until is not None
+
+
+def test_pauses_grow_with_every_trip_up_to_the_cap_and_a_probe_closes() -> None:
+    one, now, pauses = deployment(), 0.0, []
+    for _ in range(5):
+        fail(one, now)
+    for _ in range(6):
+        until = one.health.open_until or 0.0
+        pauses.append(until - now)
+        now = until
+        assert cooldown.available_at(one, now) == now, "half-open"
+        fail(one, now, probe=True)
+    assert pauses[0] <= 5.0
+    assert pauses[1] > pauses[0]
+    assert 30.0 <= pauses[-1] <= 60.0
+    cooldown.record_success(one, probe=True, now=now)
+    assert one.health.open_until is None
+    assert one.pace(now, 20.0) == 0.1
+    assert one.pace(now + 10.0, 20.0) == 0.5
+    assert one.pace(now + 20.0, 20.0) == 1.0
+
+
+def test_callers_and_throttles_do_not_count() -> None:
+    one = deployment()
+    for kind in (Kind.BAD_REQUEST, Kind.NOT_FOUND, Kind.RATE_LIMIT):
+        for _ in range(20):
+            fail(one, 10.0, kind=kind)
+    assert (one.health.failures, one.health.success) == (0, 1.0)
+    assert cooldown.available_at(one, 10.0) == 15.0
+
+
+def test_credentials_refused_twice_rest_for_a_minute() -> None:
+    one = deployment()
+    fail(one, 10.0, kind=Kind.AUTHENTICATION)
+    assert cooldown.available_at(one, 10.0) == 10.0
+    fail(one, 10.0, kind=Kind.AUTHENTICATION)
+    assert cooldown.available_at(one, 10.0) == 70.0
+
+
+def test_every_kind_has_a_verdict() -> None:
+    assert set(VERDICTS) == set(Kind)
+    assert not any(VERDICTS[kind].retry for kind in (Kind.BAD_REQUEST, Kind.NOT_FOUND, Kind.CONTEXT_WINDOW))
+    assert not VERDICTS[Kind.QUOTA].same
+
+
+def test_the_budget() -> None:
+    policy = BudgetPolicy()
+    purse = budget.new_budget(policy, 0.0)
+    assert [budget.withdraw(purse, policy, 0.0) for _ in range(3)] == [True, True, False]
+    for _ in range(5):
+        budget.deposit(purse, policy, 0.0)
+    assert budget.withdraw(purse, policy, 0.0)
+    assert not budget.withdraw(purse, policy, 0.0)
+    assert sum(budget.withdraw(purse, policy, 1000.0) for _ in range(50)) == 10
+
+
+def test_free_retries_need_a_recent_good_answer() -> None:
+    one = deployment()
+    assert not budget.is_free(one, 10.0)
+    cooldown.record_success(one, probe=False, now=10.0)
+    assert budget.is_free(one, 15.0)
+    assert not budget.is_free(one, 21.0)
+    fail(one, 15.0)
+    assert not budget.is_free(one, 15.0)
+
+
+def test_pauses_before_the_same_deployment() -> None:
+    rng = Random(1)
+    assert all(0.125 <= pause_before_same(1, None, 0, rng) <= 0.25 for _ in range(50))
+    assert all(2.5 <= pause_before_same(9, None, 0, rng) <= 5.0 for _ in range(50))
+    assert pause_before_same(1, 7.0, 0, rng) == 7.0
+    assert pause_before_same(1, None, 3.0, rng) == 3.0
+
+
+def test_a_window_is_exact() -> None:
+    window = Window(100)
+    first = window.take(60, 0.0)
+    window.take(40, 10.0)
+    assert window.room_at(1, 10.0) == 60.0
+    window.settle(first, 20)
+    assert window.room_at(40, 10.0) == 10.0
+    assert window.room_at(41, 10.0) == 60.0
+    assert window.room_at(1000, 10.0) == 70.0
+    window.expire(61.0)
+    window.settle(first, 5)
+    assert window.used == 40
+
+
+def test_a_hook_that_awaits_is_refused_in_the_sync_api() -> None:
+    class Suspends:
+        def __await__(self) -> Any:
+            yield
+
+    async def hook() -> None:
+        await Suspends()
+
+    with pytest.raises(AsyncHookInSyncCall, match="use the async method"):
+        run_without_loop(hook())
