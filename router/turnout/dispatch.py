@@ -34,7 +34,12 @@ class Dispatcher:
         try:
             if call.stream:
                 begun = await route(call, destination, self._fleet, self._rules, io, send_stream)
-                return self._stream(begun, io)
+                try:
+                    return self._stream(begun, io)
+                except BaseException:
+                    self._fleet.release(begun.lease, io.now(), None, None)
+                    begun.answer.body.abandon()
+                    raise
             served = await route(call, destination, self._fleet, self._rules, io, send_unary)
             return self._result(served, io)
         except TurnoutError as error:

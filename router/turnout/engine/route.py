@@ -92,12 +92,11 @@ async def route(call: Call, destination: Destination, fleet: Fleet, rules: Rules
     journey.visited.add(destination.group.name)
     while True:
         lease = await _acquire(journey, fleet, rules, io)
-        spare = journey.in_group < _retry_policy(journey, rules).retries
-        timeout = attempt_timeout(journey.call, lease, io.now(), spare=spare)
-        if timeout <= 0:
-            fleet.release(lease, io.now(), None, 0)
-            raise _deadline(journey)
         try:
+            spare = journey.in_group < _retry_policy(journey, rules).retries
+            timeout = attempt_timeout(journey.call, lease, io.now(), spare=spare)
+            if timeout <= 0:
+                raise _deadline(journey)
             answer = await send(journey.call, lease, io, timeout)
         except APIError as error:
             _note_failure(journey, lease, error, fleet, rules, io)
