@@ -13,6 +13,8 @@ from turnout_adapters.refusals import error_for, kind_of, refusal_of, request_id
 from turnout_adapters.types import PREAMBLE_EVENTS, Result, StreamEvent
 
 _LONGEST_ERROR_BODY = 1 << 20
+_SHORTEST_CREDENTIAL = 8
+"""Characters; striking out anything shorter would strike out ordinary words."""
 _CREDENTIALS = ("api-key", "authorization")
 IDLE = 600.0
 """Seconds a stream may pause once it has begun, unless the deployment's stream_timeout says otherwise."""
@@ -104,8 +106,9 @@ def without_credentials(reply: HTTPReply, request: HTTPRequest) -> HTTPReply:
     """The reply with the request's credentials struck out of its body: some providers repeat the key they refuse."""
     body = reply.body
     for name, value in request.headers:
-        if name in _CREDENTIALS:
-            body = body.replace(value.removeprefix("Bearer ").encode(), b"***")
+        secret = value.removeprefix("Bearer ").encode()
+        if name in _CREDENTIALS and len(secret) >= _SHORTEST_CREDENTIAL:
+            body = body.replace(secret, b"***")
     return reply if body == reply.body else replace(reply, body=body)
 
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import pytest
@@ -93,7 +93,7 @@ def figures(values: list[float]) -> tuple[float, float, float]:
 
 def test_traffic_has_the_figures_it_states() -> None:
     made = list(islice(arrivals(random.Random(3)), 20_000))
-    gaps = [after.at - before.at for before, after in zip(made, made[1:], strict=False)]
+    gaps = [after.at - before.at for before, after in pairwise(made)]
     assert len(made) / made[-1].at == pytest.approx(RATE, rel=0.05)
     assert statistics.pstdev(gaps) / statistics.mean(gaps) == pytest.approx(VARIATION, rel=0.05)
     assert figures([float(one.output_tokens) for one in made])[0] == pytest.approx(OUTPUT_TOKENS[4], rel=0.05)
