@@ -138,6 +138,22 @@ def test_a_single_throttled_deployment_is_waited_for(cloud: FakeCloud, ask: Ask)
     assert cloud["eastus"].requests == 2
 
 
+def test_a_call_outlasts_a_throttle_of_every_region(cloud: FakeCloud, ask: Ask) -> None:
+    for region in cloud.regions.values():
+        region.set_fault(throttle({"retry-after-ms": "150"}, times=2))
+    with router_of(cloud) as router:
+        assert "turn 1" in ask(router)
+        assert in_flight(router) == 0
+
+
+def test_a_throttle_without_end_is_told(cloud: FakeCloud) -> None:
+    for region in cloud.regions.values():
+        region.set_fault(throttle({"retry-after-ms": "20"}))
+    with router_of(cloud) as router, pytest.raises(RateLimitError) as caught:
+        router.responses("gpt", "hello")
+    assert 3 <= len(caught.value.attempts) <= 11
+
+
 def test_a_stream_cut_after_output_ends_as_failed_and_is_not_sent_again(cloud: FakeCloud) -> None:
     for region in cloud.regions.values():
         region.set_fault(Fault("cut", events=7))

@@ -165,7 +165,7 @@ class Fleet:
                 fit = self._fit(candidates, call, group)
                 while fit:
                     chosen = self._pick(fit, pick)
-                    if tries.made and not self._may_retry(group, chosen, now):
+                    if tries.made and not tries.announced and not self._may_retry(group, chosen, now):
                         over_budget = True
                         fit = [one for one in fit if budget.is_free(one, now)]
                     elif (lease := self._take(destination, chosen, call, tries, now)) is not None:

@@ -81,5 +81,7 @@ class Tries:
     providers: set[str] = field(default_factory=set[str])
     """Providers that are overloaded as a whole: last choice."""
     made: int = 0
+    announced: bool = False
+    """The last failure was a throttle with a Retry-After, which bounds the load by itself: the next try is free."""
     size: int | None = None
     """Estimated tokens, computed when first needed."""

@@ -32,6 +32,7 @@ A_co = TypeVar("A_co", covariant=True)
 
 _ROUNDING = 0.005
 """Seconds by which a timer may fire early."""
+_MOST_ANNOUNCED = 8
 _LONGEST_SLICE = 2.0
 """Seconds after which a waiting call looks at its fallbacks again."""
 
@@ -82,6 +83,8 @@ class _Journey:
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     last_error: APIError | None = None
     last_verdict: Verdict | None = None
+    announced: int = 0
+    """Throttles that said when to come back; they use up no retry."""
     waited: float = 0.0
     visited: set[str] = field(default_factory=set[str])
 
@@ -225,8 +228,12 @@ def _note_failure(journey: _Journey, lease: Lease, error: APIError, fleet: Fleet
         journey.last_verdict = what
     error.deployment, error.model_group = deployment.id, deployment.spec.model_group
     error.provider = error.provider or deployment.spec.provider
-    journey.in_group += 1
     tries = journey.tries
+    tries.announced = _is_announced(journey, what, error, rules)
+    if tries.announced:
+        journey.announced += 1
+    else:
+        journey.in_group += 1
     tries.made += 1
     tries.failures[deployment.id] = tries.failures.get(deployment.id, 0) + 1
     pause = pause_before_same(tries.failures[deployment.id], error.retry_after, rules.min_retry_delay, io.rng)
@@ -241,6 +248,15 @@ def _note_failure(journey: _Journey, lease: Lease, error: APIError, fleet: Fleet
     error.attempts = tuple(journey.attempts)
     for sink in rules.sinks:
         sink(AttemptFinished(attempt, journey.call.operation, journey.call.stream))
+
+
+def _is_announced(journey: _Journey, what: Verdict, error: APIError, rules: Rules) -> bool:
+    """A throttle with a Retry-After: the deployment rests until then, so asking the next one, or waiting, costs little.
+
+    Three throttled deployments would otherwise use up a call that a second of waiting serves.
+    """
+    told = what.outcome == "throttle" and what.same and error.retry_after is not None
+    return told and journey.announced < _MOST_ANNOUNCED and _retry_policy(journey, rules).retries > 0
 
 
 def settle_failure(lease: Lease, error: APIError, outcome: Outcome, fleet: Fleet, io: IO) -> None:
