@@ -56,6 +56,8 @@ class Pick:
     call: Call
     now: float
     rng: Random
+    uniform: bool = False
+    """All candidates have equal shares: no need to compare them."""
 
 
 def estimate_tokens(body: Mapping[str, Any]) -> int:

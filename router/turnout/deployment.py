@@ -3,7 +3,7 @@
 State is changed only by pure code under the Router's lock (`engine/fleet.py`).
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -164,3 +164,13 @@ class ModelGroup:
     last_panic: dict[str | None, float] = field(default_factory=dict[str | None, float])
     """When a resting deployment was last probed for want of any other, by state domain (None: free calls)."""
     tie: int = 0
+    shares: "Counter[tuple[float | None, int | None, int | None]]" = field(
+        default_factory=Counter[tuple[float | None, int | None, int | None]]
+    )
+    """How many members have which weight, rpm and tpm; kept so that no strategy has to look at all of them."""
+    recovering_until: float = 0.0
+    """Until then a member may be in its slow start."""
+
+    def is_uniform(self, now: float) -> bool:
+        """True if all members have equal shares."""
+        return len(self.shares) <= 1 and now >= self.recovering_until

@@ -5,6 +5,7 @@ share a Router. Nothing here waits, reads a clock or draws a number by itself.
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Sequence
 from math import inf
 from random import Random
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from turnout.context import Call, Pick, estimate_tokens
 from turnout.deployment import Deployment, ModelGroup
 from turnout.engine import budget, cooldown
+from turnout.engine.blocked import why_blocked
 from turnout.engine.leases import Blocked, Destination, Lease, QueueKey, Ticket, Tries
 from turnout.engine.port import Waiter
 from turnout.engine.queues import Queues
@@ -58,8 +60,10 @@ class Fleet:
         with self._lock:
             known = self.deployments.get(spec.id)
             if known is not None and (known.spec.model_group, known.domain) == (spec.model_group, spec.domain):
-                known.configure(spec)
                 group = self.groups[spec.model_group]
+                self._forget_share(group, known)
+                known.configure(spec)
+                group.shares[_share(spec)] += 1
                 self._unready(group, known)
                 self._reindex(group, known, now)
                 self._wake(group.name)
@@ -72,6 +76,7 @@ class Fleet:
                 group = ModelGroup(spec.model_group, budget.new_budget(self.budget, now))
                 self.groups[group.name] = group
             group.members.append(deployment)
+            group.shares[_share(spec)] += 1
             self.deployments[deployment.id] = deployment
             self.domains.setdefault(deployment.domain, []).append(deployment)
             self._reindex(group, deployment, now)
@@ -91,6 +96,7 @@ class Fleet:
         deployment.removed = True
         self._unready(group, deployment)
         group.members.remove(deployment)
+        self._forget_share(group, deployment)
         del self.deployments[deployment.id]
         peers = self.domains[deployment.domain]
         peers.remove(deployment)
@@ -100,6 +106,9 @@ class Fleet:
             del self.groups[group.name]
         self._wake(group.name)
         budget.deposit(group.budget, self.budget, now)
+
+    def _forget_share(self, group: ModelGroup, deployment: Deployment) -> None:
+        group.shares -= Counter({_share(deployment.spec): 1})
 
     # --- the index of ready deployments
 
@@ -159,7 +168,7 @@ class Fleet:
             self._bring_back(group, now)
             if tries.made == 0 and not self._is_turn(destination, call, ticket):
                 return Blocked(waitable=True, reasons={group.name: "other calls are waiting"})
-            pick = Pick(call, now, rng)
+            pick = Pick(call, now, rng, group.is_uniform(now))
             over_budget = False
             for candidates in self._tiers(destination, call, tries, now):
                 fit = self._fit(candidates, call, group)
@@ -173,7 +182,10 @@ class Fleet:
                     fit = [one for one in fit if one is not chosen]
             if panic and (probe := self._panic(destination, call, tries, now)) is not None:
                 return probe
-            return self._blocked(destination, call, tries, now, over_budget=over_budget, panic=panic)
+            members = self._members(destination, call)
+            probed_at = max(now + 0.01, group.last_panic.get(call.pin, -inf) + self.cooldown.panic_interval)
+            next_panic = probed_at if panic else inf
+            return why_blocked(members, self.checks, call, tries, now, over_budget=over_budget, next_panic=next_panic)
 
     def _members(self, destination: Destination, call: Call) -> Sequence[Deployment]:
         if destination.only is not None:
@@ -271,58 +283,6 @@ class Fleet:
         group.last_panic[call.pin] = now
         return self._take(destination, min(resting, key=_opens), call, tries, now, probe=True)
 
-    def _blocked(
-        self, destination: Destination, call: Call, tries: Tries, now: float, *, over_budget: bool, panic: bool
-    ) -> Blocked:
-        group = destination.group
-        until, private, shared, reasons = inf, False, False, dict[str, str]()
-        may_wait_for_health = tries.made == 0 or call.pin is not None
-        for one in self._members(destination, call):
-            reason = next((why for check in self.checks if (why := check.reject(one, call)) is not None), None)
-            if reason is not None or one.id in tries.barred:
-                reasons[one.id] = reason or "failed this call"
-                continue
-            at = cooldown.available_at(one, now)
-            if at > now:
-                reasons[one.id] = cooldown.why_unavailable(one, now)
-            if cooldown.is_resting(one, now):
-                if may_wait_for_health:
-                    shared = True
-                    until = min(until, at, self._next_panic(group, call, now) if panic else inf)
-            elif tries.again_at.get(one.id, 0.0) > now:
-                private = True
-                until = min(until, max(at, tries.again_at[one.id]))
-                reasons.setdefault(one.id, "failed this call a moment ago")
-            elif at > now:
-                shared = True
-                until = min(until, at)
-            elif one.tokens.limit is not None and not (over_budget and tries.made):
-                shared = True
-                until = min(until, one.tokens.room_at(tries.size or 1, now))
-                reasons[one.id] = f"tpm limit of {one.tokens.limit} reached"
-            else:
-                reasons[one.id] = "the retry budget of the model group is used up"
-        evidence = over_budget and not private and self._evidence_pending(destination, call, tries)
-        pinned_retry = over_budget and call.pin is not None
-        if evidence or pinned_retry:
-            until = min(until, now + 1.0)
-        return Blocked(
-            until,
-            reasons,
-            waitable=private or shared or evidence or pinned_retry,
-            private=(private and not shared) or pinned_retry,
-            evidence=evidence,
-        )
-
-    def _next_panic(self, group: ModelGroup, call: Call, now: float) -> float:
-        return max(now + 0.01, group.last_panic.get(call.pin, -inf) + self.cooldown.panic_interval)
-
-    def _evidence_pending(self, destination: Destination, call: Call, tries: Tries) -> bool:
-        return any(
-            one.in_flight > 0 and one.health.failures == 0 and one.id not in tries.again_at
-            for one in self._members(destination, call)
-        )
-
     # --- giving back
 
     def release(
@@ -344,9 +304,11 @@ class Fleet:
                 deployment.health.probing = False
             if record is not None:
                 record(deployment)
-            group = lease.destination.group
+            group = self.groups.get(deployment.spec.model_group, lease.destination.group)
+            if deployment.health.recovered_at == now:
+                group.recovering_until = now + self.cooldown.slow_start
             if not deployment.removed:
-                self._reindex(self.groups.get(deployment.spec.model_group, group), deployment, now)
+                self._reindex(group, deployment, now)
             self._wake(deployment.spec.model_group)
 
     # --- queues
@@ -390,6 +352,10 @@ class Fleet:
 
 def _queue_key(destination: Destination, call: Call) -> QueueKey:
     return destination.group.name, call.pin, call.region, call.tags
+
+
+def _share(spec: "DeploymentSpec") -> tuple[float | None, int | None, int | None]:
+    return spec.weight, spec.rpm, spec.tpm
 
 
 def _opens(deployment: Deployment) -> float:

@@ -53,13 +53,6 @@ class Blocked:
     """Waiting may help this call."""
     private: bool = False
     """The call waits for its own pause to end, not for room that others compete for."""
-    evidence: bool = False
-    """The call waits for the outcome of others: a retry needs a deployment proven healthy, or budget."""
-
-    @property
-    def has_reasons(self) -> bool:
-        """True if there was anything to choose from."""
-        return bool(self.reasons)
 
 
 @dataclass(slots=True, eq=False)

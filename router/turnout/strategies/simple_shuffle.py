@@ -12,14 +12,13 @@ _SLOW_START = 20.0
 class SimpleShuffle:
     """A random deployment, in proportion to `weight`, else to `rpm`, else to `tpm`, as far as rows give them.
 
-    A recovering deployment starts at a tenth of its weight. One comparison per deployment while all are equal.
+    A recovering deployment starts at a tenth of its weight. O(1) while all are equal.
     """
 
     def pick(self, candidates: Sequence[Deployment], pick: Pick) -> Deployment:
         """See Strategy."""
         drawn = candidates[int(pick.rng.random() * len(candidates))]
-        first = _share(drawn)
-        if all(_share(one) == first and one.health.recovered_at is None for one in candidates):
+        if pick.uniform:
             return drawn
         return weighted(candidates, lambda one: _share(one) * one.pace(pick.now, _SLOW_START), pick.rng)
 

@@ -1,0 +1,88 @@
+"""Why no deployment can take a call, and whether and how long waiting would help. Pure."""
+
+from collections.abc import Sequence
+from math import inf
+from typing import Literal, NamedTuple
+
+from turnout.context import Call
+from turnout.deployment import Deployment
+from turnout.engine import cooldown
+from turnout.engine.leases import Blocked, Tries
+from turnout.protocols import PreCallCheck
+
+_EVIDENCE_SLICE = 1.0
+"""Seconds after which a call that waits for budget looks again."""
+
+Standing = Literal["unfit", "resting", "paused", "full", "over budget"]
+
+
+class _Look(NamedTuple):
+    """How one deployment stands to one call."""
+
+    standing: Standing
+    at: float
+    reason: str
+
+
+def why_blocked(
+    members: Sequence[Deployment],
+    checks: Sequence[PreCallCheck],
+    call: Call,
+    tries: Tries,
+    now: float,
+    *,
+    over_budget: bool,
+    next_panic: float,
+) -> Blocked:
+    """The reasons by deployment, and what to wait for.
+
+    A call that has failed on a broken deployment does not wait for its recovery unless it is pinned: each waiting call
+    would make one more probe. `next_panic` is when a resting deployment may be probed for want of any other.
+    """
+    looks = {one.id: _look(one, checks, call, tries, now, over_budget=over_budget) for one in members}
+    waits: dict[Standing, float] = {}
+    for look in looks.values():
+        at = min(look.at, next_panic) if look.standing == "resting" else look.at
+        waits[look.standing] = min(waits.get(look.standing, inf), at)
+    waits.pop("unfit", None)
+    waits.pop("over budget", None)
+    if tries.made and call.pin is None:
+        waits.pop("resting", None)
+    private = "paused" in waits
+    shared = "full" in waits or "resting" in waits
+    evidence = over_budget and not private and _evidence_pending(members, tries)
+    pinned_retry = over_budget and call.pin is not None
+    until = min(waits.values(), default=inf)
+    if evidence or pinned_retry:
+        until = min(until, now + _EVIDENCE_SLICE)
+    return Blocked(
+        until,
+        {name: look.reason for name, look in looks.items()},
+        waitable=private or shared or evidence or pinned_retry,
+        private=(private and not shared) or pinned_retry,
+    )
+
+
+def _look(
+    one: Deployment, checks: Sequence[PreCallCheck], call: Call, tries: Tries, now: float, *, over_budget: bool
+) -> _Look:
+    reason = next((why for check in checks if (why := check.reject(one, call)) is not None), None)
+    if reason is not None or one.id in tries.barred:
+        return _Look("unfit", inf, reason or "failed this call")
+    at = cooldown.available_at(one, now)
+    again_at = tries.again_at.get(one.id, 0.0)
+    if cooldown.is_resting(one, now):
+        return _Look("resting", at, cooldown.why_unavailable(one, now))
+    if again_at > now:
+        why = "failed this call a moment ago" if at <= now else cooldown.why_unavailable(one, now)
+        return _Look("paused", max(at, again_at), why)
+    if at > now:
+        return _Look("full", at, cooldown.why_unavailable(one, now))
+    if one.tokens.limit is not None and not (over_budget and tries.made):
+        return _Look("full", one.tokens.room_at(tries.size or 1, now), f"tpm limit of {one.tokens.limit} reached")
+    return _Look("over budget", inf, "the retry budget of the model group is used up")
+
+
+def _evidence_pending(members: Sequence[Deployment], tries: Tries) -> bool:
+    """True if a call under way elsewhere may yet prove its deployment healthy, which makes retries there free."""
+    return any(one.in_flight > 0 and one.health.failures == 0 and one.id not in tries.again_at for one in members)
