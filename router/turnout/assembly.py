@@ -5,11 +5,12 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from turnout.cache.guarded import GuardedStore
 from turnout.cache.memory import MemoryStore
 from turnout.calls import CallBuilder, Defaults
 from turnout.checks import AllowedRegion, ContextWindow, Tags
 from turnout.config import Settings
-from turnout.context import Sink
+from turnout.context import RouterEvent, Sink
 from turnout.continuity.affinity import Continuity
 from turnout.continuity.ids import IdCodec
 from turnout.dispatch import Dispatcher
@@ -40,7 +41,7 @@ def assemble(settings: Settings, io: IO) -> Parts:
     """Builds the parts; the fleet is still empty."""
     fleet = Fleet(_strategy(settings), _checks(settings), settings.cooldown, settings.budget, settings.wait)
     names = Names(fleet, settings.aliases)
-    store = settings.store if settings.store is not None else MemoryStore(timer=io.now)
+    store = MemoryStore(timer=io.now) if settings.store is None else GuardedStore(settings.store)
     continuity = Continuity(_codec(settings), store, fleet.domains, accept_raw_ids=settings.accept_raw_ids)
     defaults = Defaults(settings.timeout, settings.attempt_timeout, settings.explicit_timeout)
     builder = CallBuilder(fleet, names, continuity, defaults, io.now)
@@ -80,9 +81,21 @@ def _checks(settings: Settings) -> list[PreCallCheck]:
 
 
 def _sinks(settings: Settings) -> tuple[Sink, ...]:
-    sinks: list[Sink] = list(settings.callbacks)
+    sinks: list[Sink] = [_guarded(callback) for callback in settings.callbacks]
     if settings.log is not None:
         from turnout.telemetry.log import log_sink  # noqa: PLC0415 (structlog is loaded only for who wants logs)
 
         sinks.append(log_sink(None if settings.log is True else settings.log))
     return tuple(sinks)
+
+
+def _guarded(callback: Sink) -> Sink:
+    """A user's callback whose failure is logged and fails no call."""
+
+    def sink(event: RouterEvent) -> None:
+        try:
+            callback(event)
+        except Exception:
+            logging.getLogger("turnout").exception("a callback failed on %s", type(event).__name__)
+
+    return sink

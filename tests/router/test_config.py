@@ -71,6 +71,15 @@ def test_bad_rows(case: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+async def wait(event: object) -> None:
+    """A callback that awaits."""
+
+
+class Waits:
+    async def pick(self, candidates: Any, pick: Any) -> Any:
+        return candidates[0]
+
+
 BAD_SETTINGS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "unknown keyword": ({"num_retrys": 2}, ["num_retrys", "'num_retries'"]),
     "unknown strategy": ({"routing_strategy": "least-bussy"}, ["routing_strategy", "'least-busy'"]),
@@ -94,6 +103,8 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["retry_policy.TimeoutRetries", "'TimeoutErrorRetries'"],
     ),
     "callback": ({"callbacks": ["print"]}, ["callbacks[0]", "function"]),
+    "async callback": ({"callbacks": [wait]}, ["callbacks[0]", "plain function"]),
+    "async strategy": ({"routing_strategy": Waits()}, ["routing_strategy", "must not wait"]),
     "store": ({"store": {}}, ["store", "method set"]),
     "redis": ({"redis_url": "redis://x"}, ["redis_url", "not supported yet"]),
     "flag as text": ({"disable_cooldowns": "yes"}, ["disable_cooldowns", "True or False"]),

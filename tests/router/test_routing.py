@@ -358,6 +358,29 @@ def test_what_is_reported(cloud: FakeCloud) -> None:
     assert events[-1].route.attempts[-1].outcome == "ok"
 
 
+def test_callbacks_and_stores_that_fail_fail_no_call(cloud: FakeCloud, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def get(self, key: str) -> str | None:
+            raise OSError("gone")
+
+        def set(self, key: str, value: str, ttl: float) -> None:
+            raise OSError("gone")
+
+        def delete(self, key: str) -> None:
+            raise OSError("gone")
+
+    def callback(event: object) -> None:
+        raise ValueError("a bug")
+
+    with router_of(cloud, store=Broken(), callbacks=[callback]) as router:
+        first = router.responses("gpt", "hi")
+        second = router.responses("gpt", "hi", previous_response_id=first.id)
+        assert second.route.affinity == "pinned"
+        router.delete_responses(second.id)
+    assert sum("the store fails" in record.message for record in caplog.records) == 1
+    assert sum("a callback failed" in record.message for record in caplog.records) >= 4
+
+
 def test_logs_hold_no_secret_and_no_content(cloud: FakeCloud) -> None:
     lines: list[str] = []
 

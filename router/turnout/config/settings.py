@@ -1,5 +1,6 @@
 """The Router's keyword arguments to one frozen value."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -150,6 +151,8 @@ def _with_methods(value: Any, name: str, methods: tuple[str, ...]) -> Any:
     for method in methods if value is not None else ():
         if not callable(getattr(value, method, None)):
             raise check.fail(name, f"must be an object with a method {method}, got {check.shown(value)}")
+        if inspect.iscoroutinefunction(getattr(value, method)):
+            raise check.fail(name, f"its method {method} is async; it is called under a lock and must not wait")
     return value
 
 
@@ -217,4 +220,8 @@ def _callbacks(given: object) -> tuple[Any, ...]:
     for index, one in enumerate(callbacks):
         if not callable(one):
             raise check.fail(f"callbacks[{index}]", f"must be a function that takes one event, got {check.shown(one)}")
+        if inspect.iscoroutinefunction(one):
+            raise check.fail(
+                f"callbacks[{index}]", "is async; give a plain function, which may put the event on a queue"
+            )
     return tuple(callbacks)
