@@ -1,6 +1,8 @@
 """Choosing: strategies, order, weights, checks, limits, aliases, wildcards, ids, and changes while calls run."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -333,6 +335,23 @@ def test_one_router_serves_many_event_loops_and_threads(cloud: FakeCloud) -> Non
             thread.join()
         assert in_flight(router) == 0
     assert sum(region.served for region in cloud.regions.values()) == 50
+
+
+FORGETFUL = """
+import asyncio, sys
+from turnout import Router
+params = {"model": "azure/x", "api_key": "k", "api_base": sys.argv[1]}
+router = Router([{"model_name": "g", "litellm_params": params}])
+for _ in range(3):
+    print(asyncio.run(router.aresponses("g", "hi")).status, len(router._looping._pools))
+"""
+
+
+def test_an_event_loop_that_ends_without_aclose_leaves_no_pool_and_no_noise(cloud: FakeCloud) -> None:
+    command = [sys.executable, "-c", FORGETFUL, cloud["eastus"].url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["completed 1"] * 3
+    assert done.stderr == ""
 
 
 def test_sync_calls_work_inside_a_running_loop(cloud: FakeCloud) -> None:

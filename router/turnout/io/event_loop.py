@@ -1,6 +1,7 @@
 """The port for asyncio. Connections belong to the event loop that opened them: each loop has its own pools."""
 
 import asyncio
+import contextlib
 import time
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator
@@ -9,8 +10,8 @@ from random import Random
 
 import httpx2
 
-from turnout.engine.port import ByteStream, Opened, Waiter
-from turnout.errors import APITimeoutError
+from turnout.engine.port import ByteStream, Opened, Waiter, run_without_loop
+from turnout.errors import APITimeoutError, AsyncHookInSyncCall
 from turnout.io.transport import LIMITS, lower, origin_of, outgoing, proxy_for, raise_typed, ssl_context, timeouts
 from turnout_adapters.adapter import HTTPReply, HTTPRequest
 
@@ -99,7 +100,8 @@ class EventLoopIO:
         self.rng = Random(seed)
         self._trust_env = trust_env
         self._fast = fast and find_spec("httpx_aiohttp") is not None
-        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Pools] = weakref.WeakKeyDictionary()
+        self._pools: dict[asyncio.AbstractEventLoop, Pools] = {}
+        weakref.finalize(self, _discard_closed, self._pools)
 
     def now(self) -> float:
         """Monotonic seconds."""
@@ -166,6 +168,7 @@ class EventLoopIO:
         loop = asyncio.get_running_loop()
         pools = self._pools.get(loop)
         if pools is None:
+            _discard_closed(self._pools)
             pools = self._pools[loop] = {}
         origin = origin_of(url)
         pool = pools.get(origin)
@@ -181,6 +184,20 @@ class EventLoopIO:
 
             return AiohttpTransport(verify=verify, limits=_UNLIMITED, trust_env=False)
         return httpx2.AsyncHTTPTransport(verify=verify, limits=LIMITS, proxy=proxy)
+
+
+def _discard_closed(by_loop: dict[asyncio.AbstractEventLoop, Pools]) -> None:
+    """Lets go of the pools of event loops that are gone.
+
+    Nothing can be awaited there any more: the sockets close with the objects. aiohttp's connector is told, or it would
+    report itself as forgotten.
+    """
+    for loop in [one for one in list(by_loop) if one.is_closed()]:
+        for pool in by_loop.pop(loop, {}).values():
+            connector = getattr(getattr(pool, "client", None), "connector", None)
+            if connector is not None:
+                with contextlib.suppress(AsyncHookInSyncCall, RuntimeError):
+                    run_without_loop(connector.close())
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
