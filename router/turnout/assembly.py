@@ -42,7 +42,13 @@ def assemble(settings: Settings, io: IO) -> Parts:
     fleet = Fleet(_strategy(settings), _checks(settings), settings.cooldown, settings.budget, settings.wait)
     names = Names(fleet, settings.aliases)
     store = MemoryStore(timer=io.now) if settings.store is None else GuardedStore(settings.store)
-    continuity = Continuity(_codec(settings), store, fleet.domains, accept_raw_ids=settings.accept_raw_ids)
+    continuity = Continuity(
+        _codec(settings),
+        store,
+        fleet.domains,
+        accept_raw_ids=settings.accept_raw_ids,
+        own_items=bool(settings.id_secrets),
+    )
     defaults = Defaults(settings.timeout, settings.attempt_timeout, settings.explicit_timeout)
     builder = CallBuilder(fleet, names, continuity, defaults, io.now)
     rules = Rules(

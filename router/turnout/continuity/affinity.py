@@ -51,14 +51,14 @@ class Continuity:
         store: Store,
         domains: Mapping[str, Sequence[Deployment]],
         *,
-        pin: bool = True,
         accept_raw_ids: bool = False,
+        own_items: bool = True,
     ) -> None:
         self._codec = codec
         self._store = store
         self._domains = domains
-        self._pin = pin
         self._accept_raw = accept_raw_ids
+        self._own_items = own_items
         self._hashes: dict[str, bytes] = {}
 
     # --- in
@@ -87,7 +87,7 @@ class Continuity:
         conversation = body.get("conversation")
         if conversation is not None and found is None:
             found = self._conversation(only)
-        return Origin(body, found if self._pin else None, prefer, upstream_id, notes)
+        return Origin(body, found, prefer, upstream_id, notes)
 
     def _resolve(self, token: str, tenant: str, only: Domains, name: str) -> tuple[str, str | None, str]:
         try:
@@ -118,12 +118,21 @@ class Continuity:
     ) -> tuple[Mapping[str, Any], str | None, tuple[str, ...]]:
         rewritten: list[object] | None = None
         for index, item in enumerate(items):
-            if not isinstance(item, Mapping):
+            plain = _plain(item)
+            if plain is not item:
+                rewritten = list(items) if rewritten is None else rewritten
+                rewritten[index] = plain
+            if not isinstance(plain, Mapping):
                 continue
-            fields = cast("Mapping[str, Any]", item)
+            fields = cast("Mapping[str, Any]", plain)
             token = fields.get("id")
-            if not isinstance(token, str) or not self._codec.looks_owned(token):
+            if not isinstance(token, str) or not self._codec.has_our_shape(token):
                 continue
+            if not self._codec.looks_owned(token):
+                raise BadRequestError(
+                    "this item's id was made with another id_secret; add that secret to the list, or leave the id out",
+                    param=f"input[{index}].id",
+                )
             domain, _, raw = self._resolve(token, tenant, _none, f"input[{index}].id")
             if found is not None and domain != found:
                 raise BadRequestError(
@@ -164,7 +173,7 @@ class Continuity:
         def remember(upstream: str) -> None:
             self._store.set(_key(tenant, digest, upstream), deployment.id, RETENTION)
 
-        return Sealer(lambda upstream: self._codec.wrap(upstream, digest, tenant), remember)
+        return Sealer(lambda upstream: self._codec.wrap(upstream, digest, tenant), remember, self._own_items)
 
     def forget(self, deployment: Deployment, tenant: str, upstream: str) -> None:
         """A response was deleted."""
@@ -175,12 +184,20 @@ def _key(tenant: str, digest: bytes, upstream: str) -> str:
     return f"response:{tenant}:{digest.hex()}:{upstream}"
 
 
+def _plain(item: object) -> object:
+    """An item of an earlier response's output, given back as the object it came as, in the form it was sent in."""
+    dump: object = getattr(item, "to_dict", None)
+    return cast("object", dump()) if callable(dump) else item
+
+
 @dataclass(slots=True)
 class Sealer:
     """Wraps ids on results and events."""
 
     wrap: Callable[[str], str]
     remember: Callable[[str], None]
+    own_items: bool = True
+    """Items that only their account can read get an id of ours too."""
 
     def result(self, result: Result) -> None:
         """Wraps every id of ours on a complete result."""
@@ -198,7 +215,12 @@ class Sealer:
 
     def item(self, item: Any) -> None:
         """Wraps the id of an item that only its account can read."""
-        if getattr(item, "type", None) in _PRIVATE_ITEMS and isinstance(getattr(item, "id", None), str) and item.id:
+        if (
+            self.own_items
+            and getattr(item, "type", None) in _PRIVATE_ITEMS
+            and isinstance(getattr(item, "id", None), str)
+            and item.id
+        ):
             item.id = self.wrap(item.id)
 
     def event(self, event: StreamEvent) -> None:
@@ -211,5 +233,9 @@ class Sealer:
         item = getattr(event, "item", None)
         if item is not None:
             self.item(item)
-        elif event.type.startswith("response.reasoning") and isinstance(getattr(event, "item_id", None), str):
+        elif (
+            self.own_items
+            and event.type.startswith("response.reasoning")
+            and isinstance(getattr(event, "item_id", None), str)
+        ):
             fields.item_id = self.wrap(fields.item_id)

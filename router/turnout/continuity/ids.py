@@ -90,14 +90,23 @@ class IdCodec:
         bound = f"{len(tenant)}:{tenant}:{prefix}:".encode()
         return hmac.digest(self._keys[key_id], bound + signed, "sha256")[:_TAG]
 
+    def has_our_shape(self, token: str) -> bool:
+        """True if the id looks like one of ours, whoever signed it."""
+        return _key_of(token) is not None
+
     def looks_owned(self, token: str) -> bool:
-        """True if the id has our shape, whoever signed it. Decides nothing; for error texts and raw ids only."""
-        _, _, packed = token.partition("_")
-        try:
-            raw = base64.b64decode(packed + "=" * (-len(packed) % 4), altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
-            return False
-        return len(raw) > _HEAD and raw[0] == _VERSION and raw[1 : 1 + _KEY_ID] in self._keys
+        """True if the id names one of our keys. It says nothing of the signature."""
+        return _key_of(token) in self._keys
+
+
+def _key_of(token: str) -> bytes | None:
+    """The key id of an id of our shape, None for any other text."""
+    _, _, packed = token[:_LONGEST].partition("_")
+    try:
+        raw = base64.b64decode(packed + "=" * (-len(packed) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return raw[1 : 1 + _KEY_ID] if len(raw) > _HEAD and raw[0] == _VERSION else None
 
 
 def _key_id(secret: str) -> bytes:

@@ -173,6 +173,33 @@ def test_reasoning_stays_where_it_can_be_read(cloud: FakeCloud) -> None:
             assert entry.body["input"][0]["id"] != items[0]["id"]
 
 
+def test_output_items_can_be_given_back_as_they_came(cloud: FakeCloud) -> None:
+    asked = {"reasoning": {"effort": "low"}, "include": ["reasoning.encrypted_content"], "store": False}
+    with router_of(cloud) as router:
+        for _ in range(6):
+            first = router.responses("gpt", "hi", **asked)
+            second = router.responses("gpt", [*first.output, {"role": "user", "content": "go on"}], **asked)
+            assert second.route.deployment == first.route.deployment
+            sent = cloud[first.route.deployment].journal[-1].body["input"]
+            given = [item.to_dict() for item in first.output]
+            assert sent[0] == {**given[0], "id": sent[0]["id"]}
+            assert sent[0]["id"] != given[0]["id"]
+            assert sent[1] == given[1]
+
+
+def test_without_a_secret_items_keep_the_providers_ids(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"reasoning": {"effort": "low"}, "include": ["reasoning.encrypted_content"], "store": False}
+    with router_of(cloud, "eastus") as router:
+        sealed = router.responses("gpt", "hi", **asked).output
+    monkeypatch.delenv("TURNOUT_ID_SECRET")
+    with router_of(cloud, "eastus") as first, router_of(cloud, "eastus") as second:
+        items = [item.to_dict() for item in first.responses("gpt", "hi", **asked).output]
+        second.responses("gpt", items, **asked)
+        assert cloud["eastus"].journal[-1].body["input"] == items
+        with pytest.raises(litellm.BadRequestError, match="another id_secret"):
+            second.responses("gpt", sealed, **asked)
+
+
 def test_peers_on_one_account_share_its_conversations(cloud: FakeCloud) -> None:
     rows = [row(cloud, "eastus"), row(cloud, "eastus", model="azure/gpt-4o-2"), row(cloud, "westus")]
     rows[1]["model_info"] = {"id": "eastus-2"}
