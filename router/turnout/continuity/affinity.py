@@ -187,7 +187,7 @@ def _key(tenant: str, digest: bytes, upstream: str) -> str:
 def _plain(item: object) -> object:
     """An item of an earlier response's output, given back as the object it came as, in the form it was sent in."""
     dump: object = getattr(item, "to_dict", None)
-    return cast("object", dump()) if callable(dump) else item
+    return dump() if callable(dump) else item
 
 
 @dataclass(slots=True)
