@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -10,25 +11,44 @@ from turnout.sim.fake_cloud import FakeCloud
 from turnout.sim.region import FakeRegion
 
 SECRET = "a secret of the test suite"
-_LOCAL = ("127.0.0.1", "::1", "localhost")
+_LOCAL = ("127.0.0.1", "::1", "localhost", None)
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection to anywhere but this machine is a bug of the test."""
-    connect = socket.socket.connect
+    """A connection to anywhere but this machine, or the look-up of a name, is a bug of the test."""
+    connect, connect_ex, look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
 
-    def guarded(self: socket.socket, address: object) -> None:
-        if isinstance(address, tuple) and address[0] not in _LOCAL:
-            raise AssertionError(f"a test tried to reach {address[0]}")
+    def check(host: object) -> None:
+        if (host.decode() if isinstance(host, bytes) else host) not in _LOCAL:
+            raise AssertionError(f"a test tried to reach {host}")
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if isinstance(address, tuple):
+            check(address[0])
         connect(self, address)
 
+    def guarded_ex(self: socket.socket, address: Any) -> int:
+        if isinstance(address, tuple):
+            check(address[0])
+        return connect_ex(self, address)
+
+    def guarded_look_up(host: Any, *args: Any, **options: Any) -> Any:
+        check(host)
+        return look_up(host, *args, **options)
+
     monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_ex)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_look_up)
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No credential or address of this machine's environment reaches a test."""
+    """No credential, address or proxy of this machine's environment reaches a test."""
+    for name in _PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "AZURE_API_KEY", "AZURE_API_BASE", "AZURE_API_VERSION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TURNOUT_ID_SECRET", SECRET)
