@@ -72,10 +72,6 @@ class IO(Protocol):
         """The next bytes of a body within `timeout` seconds. Raises as `send` does."""
         ...
 
-    async def sleep(self, seconds: float) -> None:
-        """Waits."""
-        ...
-
     def waiter(self) -> Waiter:
         """A new place to wait at."""
         ...

@@ -117,10 +117,6 @@ class BlockingIO:
             raise APITimeoutError("the answer paused for too long")
         return data
 
-    async def sleep(self, seconds: float) -> None:
-        """Blocks the thread."""
-        time.sleep(seconds)
-
     def waiter(self) -> BlockingWaiter:
         """A thread's place to wait at."""
         return BlockingWaiter()

@@ -146,10 +146,6 @@ class EventLoopIO:
         except TimeoutError:
             raise APITimeoutError("the answer paused for too long") from None
 
-    async def sleep(self, seconds: float) -> None:
-        """Suspends the task."""
-        await asyncio.sleep(seconds)
-
     def waiter(self) -> LoopWaiter:
         """A task's place to wait at."""
         return LoopWaiter(asyncio.get_running_loop())
