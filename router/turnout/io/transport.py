@@ -21,6 +21,8 @@ CONNECT_TIMEOUT = 10.0
 LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=15.0)
 """Few idle connections: httpcore2 looks at each of them, with a system call, on every call of the pool."""
 
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+
 Timeouts = dict[str, float]
 
 
@@ -31,11 +33,10 @@ def ssl_context() -> ssl.SSLContext:
 
 
 def proxy_for(origin: str, trust_env: bool) -> str | None:
-    """The proxy that the environment names for an address (HTTPS_PROXY, NO_PROXY ...)."""
-    if not trust_env:
-        return None
+    """The proxy that the environment names for an address (HTTPS_PROXY, NO_PROXY ...); never one for this machine."""
     parts = urlsplit(origin)
-    if proxy_bypass(parts.hostname or ""):
+    host = parts.hostname or ""
+    if not trust_env or host in _THIS_MACHINE or proxy_bypass(host):
         return None
     proxies = getproxies()
     return proxies.get(parts.scheme) or proxies.get("all")

@@ -1,0 +1,24 @@
+"""What both worlds share: proxies, addresses, timeouts."""
+
+import pytest
+
+from turnout.io.transport import origin_of, proxy_for, timeouts
+
+
+def test_proxies_come_from_the_environment_but_not_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:1")
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy:2")
+    monkeypatch.setenv("NO_PROXY", "inside.example")
+    assert proxy_for("https://x.openai.azure.com", True) == "http://proxy:1"
+    assert proxy_for("http://x.example:8000", True) == "http://proxy:2"
+    assert proxy_for("https://api.inside.example", True) is None
+    assert proxy_for("http://127.0.0.1:8000", True) is None
+    assert proxy_for("https://x.openai.azure.com", False) is None
+
+
+def test_addresses_and_timeouts() -> None:
+    assert origin_of("https://x.example:1/a/b?c=d") == "https://x.example:1"
+    assert origin_of("https://x.example") == "https://x.example"
+    assert timeouts(3.0) == {"connect": 3.0, "pool": 3.0, "write": 3.0, "read": 3.0}
+    assert timeouts(60.0, 600.0) == {"connect": 10.0, "pool": 60.0, "write": 60.0, "read": 600.0}
+    assert timeouts(-1.0)["read"] > 0
