@@ -9,11 +9,11 @@ def test_proxies_come_from_the_environment_but_not_for_this_machine(monkeypatch:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:1")
     monkeypatch.setenv("HTTP_PROXY", "http://proxy:2")
     monkeypatch.setenv("NO_PROXY", "inside.example")
-    assert proxy_for("https://x.openai.azure.com", True) == "http://proxy:1"
-    assert proxy_for("http://x.example:8000", True) == "http://proxy:2"
-    assert proxy_for("https://api.inside.example", True) is None
-    assert proxy_for("http://127.0.0.1:8000", True) is None
-    assert proxy_for("https://x.openai.azure.com", False) is None
+    assert proxy_for("https://x.openai.azure.com", trust_env=True) == "http://proxy:1"
+    assert proxy_for("http://x.example:8000", trust_env=True) == "http://proxy:2"
+    assert proxy_for("https://api.inside.example", trust_env=True) is None
+    assert proxy_for("http://127.0.0.1:8000", trust_env=True) is None
+    assert proxy_for("https://x.openai.azure.com", trust_env=False) is None
 
 
 def test_addresses_and_timeouts() -> None:
