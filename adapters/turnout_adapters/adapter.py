@@ -2,12 +2,32 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from turnout_adapters.errors import APIError
-from turnout_adapters.types import Result, StreamEvent
+from turnout_adapters.types import Result, StreamEvent, Usage
 
 Operation = Literal["create", "retrieve", "delete", "cancel", "input_items", "compact", "input_tokens"]
+
+Fetch = Callable[["HTTPRequest"], "HTTPReply"]
+"""Sends one request and waits for the whole answer, blocking. Raises APIConnectionError or APITimeoutError."""
+
+
+class Auth(Protocol):
+    """Credentials that expire, or that sign each request. One object per deployment; used from many threads."""
+
+    def ready(self, now: float) -> bool:
+        """True if `apply` needs no `refresh` first. `now` is Unix time in seconds."""
+        ...
+
+    def refresh(self, fetch: Fetch, now: float) -> None:
+        """Gets fresh credentials; may block, so it is never called on an event loop. Raises AuthenticationError."""
+        ...
+
+    def apply(self, request: "HTTPRequest") -> "HTTPRequest":
+        """The request with its credentials. Waits for nothing."""
+        ...
+
 
 TokenProvider = Callable[[], str]
 """Called once per request, so that an expiring token can be renewed by its owner."""
@@ -25,6 +45,7 @@ class Target:
     query: str = ""
     """Appended to every URL, without the question mark, e.g. api-version=2025-04-01-preview."""
     token_provider: TokenProvider | None = None
+    auth: Auth | None = None
 
     def __repr__(self) -> str:
         return f"Target({self.provider!r}, {self.base_url!r})"
@@ -38,6 +59,10 @@ class HTTPRequest:
     url: str
     headers: Sequence[tuple[str, str]]
     body: bytes = b""
+    warnings: tuple[str, ...] = ()
+    """For `response.warnings`: parameters that were left out or only nearly honoured."""
+    notes: tuple[str, ...] = ()
+    """For `response.route.notes`: what of the conversation could not come along."""
 
     def __repr__(self) -> str:
         return f"HTTPRequest({self.method} {self.url}, {len(self.body)} bytes)"
@@ -52,6 +77,14 @@ class HTTPReply:
     body: bytes = b""
 
 
+class Follow(NamedTuple):
+    """What must be asked next, before the answer is whole."""
+
+    request: HTTPRequest
+    pause: float = 0.0
+    """Seconds to wait first."""
+
+
 @dataclass(frozen=True, slots=True)
 class WireCall:
     """One operation as the wire sees it: the upstream model, ids unwrapped, the body as the caller gave it."""
@@ -64,10 +97,28 @@ class WireCall:
     """The provider's own id, for retrieve, delete, cancel and input_items."""
     stream: bool = False
     extra_headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Fields of the wire's own body, sent as they are, over what the encoder made."""
+    drop_params: bool = False
+    """Leave out, with a warning, what the provider cannot honour; never content."""
+    now: float = 0.0
+    """Unix time in seconds, for `created_at` where the provider tells none."""
+    nonce: str = ""
+    """Hexadecimal; the ids of a translated response are made from it."""
 
 
 class StreamDecoder(Protocol):
     """Turns the bytes of one stream into events."""
+
+    @property
+    def failure(self) -> APIError | None:
+        """What the provider reported inside the stream in a form that is no event; nothing comes after it."""
+        ...
+
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens used, as far as is known before the last event."""
+        ...
 
     def feed(self, data: bytes) -> list[StreamEvent]:
         """Events completed by these bytes, in order. Raises InvalidReplyError on malformed input."""
@@ -79,11 +130,17 @@ class StreamDecoder(Protocol):
 
 
 class Adapter(Protocol):
-    """One wire: four pure functions."""
+    """One wire: pure functions."""
 
     wire: str
+    two_steps: bool
+    """True if a stream is asked for first and read elsewhere: see `follow`."""
 
     def request(self, call: WireCall, target: Target) -> HTTPRequest: ...
+
+    def follow(self, call: WireCall, target: Target, reply: HTTPReply) -> Follow | None:
+        """What to ask after this answer; None if it is the whole one. Of a stream: where to read it."""
+        ...
 
     def response(self, call: WireCall, reply: HTTPReply) -> Result: ...
 

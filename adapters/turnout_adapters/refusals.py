@@ -7,6 +7,7 @@ requests (400, 413, 422), where no code tells a too long input from any other mi
 import email.utils
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple, cast
 
 from pydantic_core import from_json
@@ -19,6 +20,7 @@ from turnout_adapters.kinds import Kind
 _LONGEST_RETRY_AFTER = 24 * 3600.0
 
 _BY_CODE: dict[str, Kind] = {
+    # OpenAI and Azure
     "context_length_exceeded": Kind.CONTEXT_WINDOW,
     "content_policy_violation": Kind.CONTENT_POLICY,
     "content_filter": Kind.CONTENT_POLICY,
@@ -30,15 +32,52 @@ _BY_CODE: dict[str, Kind] = {
     "deploymentnotfound": Kind.DEPLOYMENT_NOT_FOUND,
     "model_not_found": Kind.NOT_FOUND,
     "server_error": Kind.INTERNAL,
+    "string_above_max_length": Kind.BAD_REQUEST,
+    "too_many_prompt_tokens": Kind.CONTEXT_WINDOW,
+    # Anthropic
+    "authentication_error": Kind.AUTHENTICATION,
+    "permission_error": Kind.PERMISSION,
+    "billing_error": Kind.QUOTA,
+    "not_found_error": Kind.NOT_FOUND,
+    "rate_limit_error": Kind.RATE_LIMIT,
+    "timeout_error": Kind.TIMEOUT,
     "overloaded_error": Kind.OVERLOADED,
+    "api_error": Kind.INTERNAL,
+    # Google
+    "unauthenticated": Kind.AUTHENTICATION,
+    "permission_denied": Kind.PERMISSION,
+    "not_found": Kind.NOT_FOUND,
+    "resource_exhausted": Kind.RATE_LIMIT,
+    "deadline_exceeded": Kind.TIMEOUT,
+    "unavailable": Kind.UNAVAILABLE,
+    "internal": Kind.INTERNAL,
+    # AWS
+    "throttlingexception": Kind.RATE_LIMIT,
+    "toomanyrequestsexception": Kind.RATE_LIMIT,
+    "servicequotaexceededexception": Kind.QUOTA,
+    "accessdeniedexception": Kind.PERMISSION,
+    "unrecognizedclientexception": Kind.AUTHENTICATION,
+    "expiredtokenexception": Kind.AUTHENTICATION,
+    "invalidsignatureexception": Kind.AUTHENTICATION,
+    "incompletesignatureexception": Kind.AUTHENTICATION,
+    "missingauthenticationtokenexception": Kind.AUTHENTICATION,
+    "resourcenotfoundexception": Kind.NOT_FOUND,
+    "modeltimeoutexception": Kind.TIMEOUT,
+    "modelnotreadyexception": Kind.UNAVAILABLE,
+    "serviceunavailableexception": Kind.UNAVAILABLE,
+    "internalserverexception": Kind.INTERNAL,
+    "modelerrorexception": Kind.INTERNAL,
+    "modelstreamerrorexception": Kind.INTERNAL,
 }
 
 _BY_STATUS: dict[int, Kind] = {
     401: Kind.AUTHENTICATION,
+    402: Kind.QUOTA,
     403: Kind.PERMISSION,
     404: Kind.NOT_FOUND,
     408: Kind.TIMEOUT,
     409: Kind.UNAVAILABLE,
+    424: Kind.INTERNAL,
     429: Kind.RATE_LIMIT,
     503: Kind.UNAVAILABLE,
     504: Kind.TIMEOUT,
@@ -51,16 +90,30 @@ _BY_MESSAGE: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     (
         Kind.CONTEXT_WINDOW,
         re.compile(
-            r"maximum context length|context window|exceeds? the model.s context|prompt is too long"
-            r"|input is too long|maximum number of tokens allowed|available context size",
+            r"maximum context length|context window|context limit|model.s context|prompt is too long"
+            r"|input (?:is )?too long|maximum number of tokens allowed|available context size|too many input tokens"
+            r"|input tokens exceeds?"
+            r"|expected maxlength:|exceed model maximum|maximum input length is|max_new_tokens. must be"
+            r"|current length is \d+ while limit is",
             re.IGNORECASE,
         ),
     ),
     (
         Kind.CONTENT_POLICY,
-        re.compile(r"content management policy|content filter|usage policy|safety system", re.IGNORECASE),
+        re.compile(
+            r"content management policy|content filter|usage policy|safety system|the response was blocked",
+            re.IGNORECASE,
+        ),
     ),
-    (Kind.AUTHENTICATION, re.compile(r"incorrect api key|api key not valid|invalid api key", re.IGNORECASE)),
+    (
+        Kind.AUTHENTICATION,
+        re.compile(
+            r"incorrect api key|api key not valid|invalid api key|api key expired|security token included"
+            r"|invalid token|api token provided is invalid",
+            re.IGNORECASE,
+        ),
+    ),
+    (Kind.DEPLOYMENT_NOT_FOUND, re.compile(r"model identifier is invalid|on-demand throughput isn.t", re.IGNORECASE)),
 )
 
 _CLASSES: dict[Kind, type[APIError]] = {
@@ -93,28 +146,39 @@ class Refusal(NamedTuple):
 
 
 def refusal_of(body: object) -> Refusal:
-    """Reads the error bodies in use: nested {"error": {...}}, flat, and {"error": "text"}."""
+    """Reads the error bodies in use: {"error": {...}}, flat, a list of one, {"error": "text"}, {"detail": [...]}."""
+    if isinstance(body, list) and body:
+        body = cast("list[object]", body)[0]
     if not isinstance(body, Mapping):
         return Refusal(str(body)[:500] if body else "no error body", body=body)
     outer = cast("Mapping[str, Any]", body)
-    inner: object = outer.get("error", outer)
+    inner: object = outer.get("error") or outer
     if isinstance(inner, str):
         return Refusal(inner, code=_text(outer.get("code")), body=body)
-    if not isinstance(inner, Mapping):
-        inner = outer
-    fields = cast("Mapping[str, Any]", inner)
-    code = fields.get("code")
-    nested = fields.get("innererror")
-    if isinstance(nested, Mapping) and _text(code) not in _BY_CODE:
-        code = cast("Mapping[str, Any]", nested).get("code", code)
-    message = fields.get("message") or fields.get("detail") or outer.get("message") or outer.get("detail")
-    return Refusal(
-        _text(message) or "the provider gave no message",
-        _text(code),
-        _text(fields.get("type")),
-        _text(fields.get("param")),
-        body,
-    )
+    fields = cast("Mapping[str, Any]", inner if isinstance(inner, Mapping) else outer)
+    told = _message(fields) or _message(outer) or "the provider gave no message"
+    return Refusal(told, _code(fields), _text(fields.get("type")), _text(fields.get("param")), body)
+
+
+def _message(fields: Mapping[str, Any]) -> str | None:
+    for name in ("message", "Message", "detail", "errors"):
+        value: object = fields.get(name)
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            first = cast("Mapping[str, Any]", value[0])
+            value = first.get("msg") or first.get("message")
+        if value:
+            return str(cast("object", value))
+    return None
+
+
+def _code(fields: Mapping[str, Any]) -> str | None:
+    """The provider's code: Google's status and AWS's exception are codes; Azure's is sometimes inside."""
+    code: object = fields.get("code")
+    for other in (fields.get("innererror"), fields.get("status"), fields.get("__type")):
+        value: object = cast("Mapping[str, Any]", other).get("code") if isinstance(other, Mapping) else other
+        if isinstance(value, str) and (_text(code) or "").lower() not in _BY_CODE:
+            code = value.rpartition("#")[2]
+    return _text(code)
 
 
 def _text(value: object) -> str | None:
@@ -156,37 +220,112 @@ def error_from_reply(reply: HTTPReply, provider: str, now: float) -> APIError:
     except ValueError:
         body = reply.body.decode(errors="replace")
     refusal = refusal_of(body)
+    amazon = reply.headers.get("x-amzn-errortype")
+    if amazon:
+        refusal = refusal._replace(code=amazon.partition(":")[0])
     if 300 <= reply.status < 400:
         refusal = refusal._replace(message="the address redirects elsewhere; set api_base to the final address")
-    error = error_for(kind_of(reply.status, refusal), refusal, provider=provider, status=reply.status)
+    kind = Kind.QUOTA if _is_daily_quota(body) else kind_of(reply.status, refusal)
+    error = error_for(kind, refusal, provider=provider, status=reply.status)
     error.request_id = request_id_of(reply.headers)
-    error.retry_after = retry_after_of(reply.headers, now)
+    error.retry_after = retry_after_of(reply.headers, now, body)
     error.headers = reply.headers
     return error
 
 
+def stream_error(body: Mapping[str, Any], provider: str) -> APIError:
+    """The typed error that a frame of a stream reports; where no code says otherwise, it is the provider's trouble."""
+    refusal = refusal_of(body)
+    words = {(refusal.code or "").lower(), (refusal.type or "").lower()}
+    refused = words & {"invalid_request_error", "invalid_argument", "failed_precondition", "validationexception"}
+    status = 400 if refused else 500
+    for word in words:
+        if word.isdigit() and 400 <= int(word) < 600:
+            status = int(word)
+    return error_for(kind_of(status, refusal), refusal, provider=provider, status=200)
+
+
 def request_id_of(headers: Mapping[str, str]) -> str | None:
     """The provider's request id, under any of the names in use."""
-    return headers.get("x-request-id") or headers.get("apim-request-id") or headers.get("request-id")
+    names = ("x-request-id", "apim-request-id", "request-id", "x-amzn-requestid")
+    return next((headers[name] for name in names if headers.get(name)), None)
 
 
-def retry_after_of(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds until the provider wants to be asked again: `retry-after-ms`, then `retry-after` (seconds or a date).
+def retry_after_of(headers: Mapping[str, str], now: float, body: object = None) -> float | None:
+    """Seconds until the provider wants to be asked again.
 
-    A date is measured from the answer's own Date header where there is one, so that a wrong local clock does no harm.
+    In this order: `retry-after-ms`, `retry-after` (seconds or a date), Google's RetryInfo in the body, the reset time
+    of the limit that is used up. A date is measured from the answer's own Date header where there is one, so that a
+    wrong local clock does no harm.
     """
     seconds = _number(headers.get("retry-after-ms"))
+    sent = _unix(headers.get("date"))
+    here = now if sent is None else sent
     if seconds is not None:
         seconds /= 1000
     else:
-        value = headers.get("retry-after")
-        seconds = _number(value)
-        if seconds is None and value:
-            until, sent = _unix(value), _unix(headers.get("date"))
-            seconds = None if until is None else until - (now if sent is None else sent)
+        seconds = _until(headers.get("retry-after"), here)
     if seconds is None:
+        seconds = next((_duration(one.get("retryDelay")) for one in _details(body) if one.get("retryDelay")), None)
+    if seconds is None:
+        seconds = next(filter(None, (_reset(headers, name, here) for name in ("requests", "tokens"))), None)
+    return None if seconds is None else min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
+
+
+def _until(value: str | None, here: float) -> float | None:
+    seconds = _number(value)
+    if seconds is None and value:
+        until = _unix(value)
+        seconds = None if until is None else until - here
+    return seconds
+
+
+def _reset(headers: Mapping[str, str], what: str, here: float) -> float | None:
+    """When a used-up limit begins anew: a duration such as 6m0s, or a time (OpenAI's and Anthropic's headers)."""
+    for remaining, reset in (
+        (f"x-ratelimit-remaining-{what}", f"x-ratelimit-reset-{what}"),
+        (f"anthropic-ratelimit-{what}-remaining", f"anthropic-ratelimit-{what}-reset"),
+    ):
+        value = headers.get(reset)
+        if headers.get(remaining) == "0" and value:
+            moment = _iso(value)
+            return _duration(value) if moment is None else moment - here
+    return None
+
+
+_DURATION = re.compile(r"^(?:(\d+)h)?(?:(\d+)m)?(?:([\d.]+)s)?(?:([\d.]+)ms)?$")
+
+
+def _duration(value: object) -> float | None:
+    """Seconds of "34.4s", "6m0s" or "120ms"."""
+    found = _DURATION.match(value) if isinstance(value, str) else None
+    if not found or not any(found.groups()):
         return None
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
+    hours, minutes, seconds, milliseconds = (float(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
+
+
+def _iso(value: str) -> float | None:
+    try:
+        return datetime.fromisoformat(value).timestamp() if "-" in value else None
+    except ValueError:
+        return None
+
+
+def _details(body: object) -> list[Mapping[str, Any]]:
+    """`error.details` of a Google error."""
+    if isinstance(body, list) and body:
+        body = cast("list[object]", body)[0]
+    error: object = cast("Mapping[str, Any]", body).get("error") if isinstance(body, Mapping) else None
+    found: object = cast("Mapping[str, Any]", error).get("details") if isinstance(error, Mapping) else None
+    listed = cast("list[object]", found) if isinstance(found, list) else []
+    return [cast("Mapping[str, Any]", one) for one in listed if isinstance(one, Mapping)]
+
+
+def _is_daily_quota(body: object) -> bool:
+    """True for Google's QuotaFailure of a limit per day, which a retry does not cure."""
+    found = [one.get("violations") or [] for one in _details(body) if str(one.get("@type")).endswith("QuotaFailure")]
+    return any("PerDay" in str(violation) for violations in found for violation in violations)
 
 
 def _number(value: str | None) -> float | None:

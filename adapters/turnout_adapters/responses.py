@@ -7,15 +7,15 @@ from urllib.parse import quote, urlencode
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
-from turnout_adapters.adapter import HTTPReply, HTTPRequest, Operation, Target, WireCall
+from turnout_adapters.adapter import Follow, HTTPReply, HTTPRequest, Operation, Target, WireCall
 from turnout_adapters.errors import (
     APIConnectionError,
     APIError,
-    AuthenticationError,
     BadRequestError,
     InvalidReplyError,
 )
 from turnout_adapters.refusals import error_from_reply, request_id_of
+from turnout_adapters.sending import headers_for
 from turnout_adapters.sse import SSESplitter
 from turnout_adapters.types import (
     TERMINAL_EVENTS,
@@ -50,14 +50,13 @@ _RESULTS: dict[Operation, type[Result]] = {
 }
 
 _JSON = ("content-type", "application/json")
-_ACCEPT_JSON = ("accept", "application/json")
-_ACCEPT_EVENTS = ("accept", "text/event-stream")
 
 
 class ResponsesWire:
     """Adapter of the wire that OpenAI, Azure and others speak natively. Stateless."""
 
     wire = "openai-responses"
+    two_steps = False
 
     def request(self, call: WireCall, target: Target) -> HTTPRequest:
         """The bytes to send. Raises BadRequestError if the body cannot be written as JSON."""
@@ -65,19 +64,20 @@ class ResponsesWire:
         if call.response_id is not None:
             path = path.replace("{id}", quote(call.response_id, safe=""))
         query = target.query
-        headers = [*target.headers, _ACCEPT_EVENTS if call.stream else _ACCEPT_JSON]
-        if target.token_provider is not None:
-            headers.append(("authorization", f"Bearer {_token(target)}"))
+        own: list[tuple[str, str]] = []
         body = b""
         if method == "GET":
             query = "&".join(part for part in (query, _query(call.body, stream=call.stream)) if part)
         elif call.operation in ("create", "compact", "input_tokens"):
             body = _encode(call)
-            headers.append(_JSON)
-        if call.extra_headers:
-            headers = _overlay(headers, call.extra_headers)
+            own.append(_JSON)
+        headers = headers_for(target, own, call.extra_headers, stream=call.stream)
         url = f"{target.base_url}{path}?{query}" if query else f"{target.base_url}{path}"
         return HTTPRequest(method, url, headers, body)
+
+    def follow(self, call: WireCall, target: Target, reply: HTTPReply) -> Follow | None:  # noqa: ARG002
+        """One answer is all there is."""
+        return None
 
     def response(self, call: WireCall, reply: HTTPReply) -> Result:
         """The typed result of a successful answer. Raises InvalidReplyError if it is no such thing."""
@@ -108,6 +108,10 @@ class ResponsesDecoder:
 
     __slots__ = ("_splitter", "_terminated")
 
+    failure = None
+    """Events of this wire report failures themselves."""
+    usage = None
+
     def __init__(self) -> None:
         self._splitter = SSESplitter()
         self._terminated = False
@@ -132,23 +136,8 @@ class ResponsesDecoder:
         return []
 
 
-def _token(target: Target) -> str:
-    """A fresh token. What its owner's function raises is told as an AuthenticationError, without its text."""
-    provider = target.token_provider
-    try:
-        token: object = provider() if provider is not None else None
-    except Exception as error:
-        name = type(error).__name__
-        raise AuthenticationError(f"azure_ad_token_provider raised {name}", provider=target.provider) from error
-    if not isinstance(token, str) or not token:
-        given = type(token).__name__
-        text = f"azure_ad_token_provider must return the token as a string, it returned {given} (is it async?)"
-        raise AuthenticationError(text, provider=target.provider)
-    return token
-
-
 def _encode(call: WireCall) -> bytes:
-    body = dict(call.body)
+    body = {**call.body, **call.extra_body}
     if call.model:
         body["model"] = call.model
     if call.stream:
@@ -172,9 +161,3 @@ def _query(params: Mapping[str, Any], *, stream: bool) -> str:
 
 def _plain(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
-
-
-def _overlay(headers: list[tuple[str, str]], extra: Mapping[str, str]) -> list[tuple[str, str]]:
-    replaced = {name.lower() for name in extra}
-    kept = [pair for pair in headers if pair[0].lower() not in replaced]
-    return [*kept, *((name.lower(), value) for name, value in extra.items())]

@@ -9,13 +9,24 @@ _LONGEST = 64 << 20
 class SSESplitter:
     """Cuts a byte stream into (event name, data). Pieces may be cut anywhere; line ends may be LF, CRLF or CR."""
 
-    __slots__ = ("_buffer", "_crlf", "_longest", "_started")
+    __slots__ = ("_buffer", "_crlf", "_longest", "_started", "marked")
 
     def __init__(self, longest: int = _LONGEST) -> None:
         self._buffer = bytearray()
         self._longest = longest
         self._crlf = False
         self._started = False
+        self.marked = False
+        """[DONE] was seen."""
+
+    @property
+    def pending(self) -> bool:
+        """False: an event without its blank line is no event, and what came before it stands."""
+        return False
+
+    def rest(self) -> tuple[()]:
+        """Nothing: see `pending`."""
+        return ()
 
     def feed(self, piece: bytes) -> list[tuple[str | None, bytes]]:
         """The events that these bytes complete; `[DONE]` is left out. Raises InvalidReplyError past the size bound."""
@@ -30,7 +41,9 @@ class SSESplitter:
         start = 0
         while (end := self._buffer.find(b"\n\n", max(scan, start))) >= 0:
             event = _event(bytes(self._buffer[start:end]))
-            if event is not None:
+            if event is not None and event[1] == b"[DONE]":
+                self.marked = True
+            elif event is not None:
                 events.append(event)
             start = end + 2
         if start:
@@ -60,4 +73,4 @@ def _event(block: bytes) -> tuple[str | None, bytes] | None:
     if not data:
         return None
     joined = data[0] if len(data) == 1 else b"\n".join(data)
-    return None if joined == b"[DONE]" else (name, joined)
+    return name, joined

@@ -16,7 +16,7 @@ from turnout.engine.port import IO, run_without_loop
 from turnout.engine.route import Served, settle_failure
 from turnout.engine.send import Begun, failure_of
 from turnout.errors import APIError, DeadlineExceededError, TurnoutError
-from turnout_adapters.builder import StreamRecorder
+from turnout_adapters.recorder import StreamRecorder
 from turnout_adapters.types import TERMINAL_EVENTS, Response, StreamEvent
 from turnout_adapters.types.route import Route
 

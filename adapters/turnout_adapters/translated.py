@@ -1,0 +1,94 @@
+"""The frame of every wire that is translated: one operation, a body to encode, an answer to decode."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from turnout_adapters.adapter import Follow, HTTPReply, HTTPRequest, StreamDecoder, Target, WireCall
+from turnout_adapters.errors import APIError, BadRequestError
+from turnout_adapters.kinds import Kind
+from turnout_adapters.refusals import error_from_reply
+from turnout_adapters.request import Draft
+from turnout_adapters.sending import headers_for
+from turnout_adapters.types import Response
+
+_JSON = ("content-type", "application/json")
+
+
+class Encoded(NamedTuple):
+    """One encoded call."""
+
+    path: str
+    """Appended to the deployment's base URL."""
+    body: dict[str, Any]
+    draft: Draft
+    headers: Sequence[tuple[str, str]] = ()
+    query: str = ""
+
+
+class TranslatedWire:
+    """Base of the adapters. A wire says `encode`, `decode` and `decoder`."""
+
+    wire = ""
+    two_steps = False
+
+    def __init__(self, provider: str) -> None:
+        self.provider = provider
+
+    def encode(self, call: WireCall, target: Target) -> Encoded:
+        """Path and native body. Raises BadRequestError or UnsupportedParameterError naming the parameter."""
+        raise NotImplementedError
+
+    def decode(self, call: WireCall, reply: HTTPReply) -> Response:
+        """The response in a complete answer."""
+        raise NotImplementedError
+
+    def decoder(self, call: WireCall) -> StreamDecoder:
+        """A decoder for one stream."""
+        raise NotImplementedError
+
+    def request(self, call: WireCall, target: Target) -> HTTPRequest:
+        """The bytes to send."""
+        if call.operation != "create":
+            raise BadRequestError(
+                f"{self.provider} keeps no responses: {call.operation} is not possible there", provider=self.provider
+            )
+        encoded = self.encode(call, target)
+        try:
+            body = to_json(merged(encoded.body, call.extra_body), by_alias=True)
+        except PydanticSerializationError as error:
+            raise BadRequestError(f"the request cannot be written as JSON: {error}") from None
+        query = "&".join(part for part in (target.query, encoded.query) if part)
+        url = f"{target.base_url}{encoded.path}?{query}" if query else f"{target.base_url}{encoded.path}"
+        headers = headers_for(target, [*encoded.headers, _JSON], call.extra_headers, stream=call.stream)
+        draft = encoded.draft
+        return HTTPRequest("POST", url, headers, body, tuple(draft.warnings), tuple(draft.notes))
+
+    def follow(self, call: WireCall, target: Target, reply: HTTPReply) -> Follow | None:  # noqa: ARG002
+        """One answer is all there is."""
+        return None
+
+    def response(self, call: WireCall, reply: HTTPReply) -> Response:
+        """The typed result of a successful answer."""
+        return self.decode(call, reply)
+
+    def error(self, reply: HTTPReply, provider: str, now: float) -> APIError:
+        """The typed error of a refused request.
+
+        Nothing but the model is named in such a request, so what is not found is the deployment.
+        """
+        error = error_from_reply(reply, provider, now)
+        if error.kind is Kind.NOT_FOUND:
+            error.kind = Kind.DEPLOYMENT_NOT_FOUND
+        return error
+
+
+def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """`extra` over the body, objects within objects; lists are replaced."""
+    out = dict(body)
+    for name, value in extra.items():
+        inner = out.get(name)
+        both = isinstance(inner, dict) and isinstance(value, dict)
+        out[name] = merged(cast("dict[str, Any]", inner), cast("dict[str, Any]", value)) if both else value
+    return out

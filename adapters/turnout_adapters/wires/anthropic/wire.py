@@ -1,0 +1,85 @@
+"""The adapter: addresses and bodies of the platforms that serve Claude."""
+
+from typing import Any, Literal
+from urllib.parse import quote
+
+from turnout_adapters.adapter import HTTPReply, Target, WireCall
+from turnout_adapters.builder import ResponseBuilder
+from turnout_adapters.decoding import Teller, TranslatedDecoder, body_of, finished
+from turnout_adapters.eventstream import EventStreamSplitter
+from turnout_adapters.reading import read
+from turnout_adapters.translated import Encoded, TranslatedWire
+from turnout_adapters.types import Response
+from turnout_adapters.wires.anthropic.decode import FAMILY, MessagesTeller
+from turnout_adapters.wires.anthropic.encode import TEXT_TOOL, encode, uses_text_tool
+
+Platform = Literal["anthropic", "vertex_ai", "bedrock"]
+_VERSIONS = {"vertex_ai": "vertex-2023-10-16", "bedrock": "bedrock-2023-05-31"}
+
+
+class AnthropicWire(TranslatedWire):
+    """Messages, on Anthropic's API and wherever else Claude is served. Stateless."""
+
+    wire = "anthropic-messages"
+
+    def __init__(self, provider: str, platform: Platform = "anthropic") -> None:
+        super().__init__(provider)
+        self._platform = platform
+
+    def encode(self, call: WireCall, target: Target) -> Encoded:  # noqa: ARG002 (the base's signature)
+        """Path, body and headers."""
+        request = read(call, self.provider, FAMILY)
+        if self._platform == "bedrock":
+            _refuse_urls(request)
+        body, betas = encode(request)
+        if betas and self._platform != "anthropic":
+            request.draft.refuse("input", f"this needs Anthropic's own API ({', '.join(betas)})")
+        headers: list[tuple[str, str]] = []
+        if self._platform == "anthropic":
+            headers.append(("anthropic-version", "2023-06-01"))
+            path = "/v1/messages"
+            if call.stream:
+                body["stream"] = True
+        else:
+            body = {"anthropic_version": _VERSIONS[self._platform], **body}
+            del body["model"]
+            path = self._path(call)
+            if call.stream and self._platform == "vertex_ai":
+                body["stream"] = True
+        if betas:
+            headers.append(("anthropic-beta", ",".join(betas)))
+        return Encoded(path, body, request.draft, headers)
+
+    def _path(self, call: WireCall) -> str:
+        if self._platform == "bedrock":
+            verb = "invoke-with-response-stream" if call.stream else "invoke"
+            return f"/model/{quote(call.model, safe='')}/{verb}"
+        verb = "streamRawPredict" if call.stream else "rawPredict"
+        return f"/publishers/anthropic/models/{quote(call.model, safe='@')}:{verb}"
+
+    def decode(self, call: WireCall, reply: HTTPReply) -> Response:
+        """A complete answer."""
+        builder = ResponseBuilder(call, quiet=True, text_tool=_text_tool(call))
+        MessagesTeller(self.provider).whole(body_of(reply), builder)
+        return finished(builder, reply)
+
+    def decoder(self, call: WireCall) -> TranslatedDecoder:
+        """A decoder for one stream."""
+        teller: Teller = MessagesTeller(self.provider)
+        builder = ResponseBuilder(call, text_tool=_text_tool(call))
+        framing = EventStreamSplitter(self.provider, inner="bytes") if self._platform == "bedrock" else None
+        return TranslatedDecoder(teller, builder, framing)
+
+
+def _text_tool(call: WireCall) -> str | None:
+    text: Any = call.body.get("text") or {}
+    return TEXT_TOOL if uses_text_tool(text.get("format"), call.model) else None
+
+
+def _refuse_urls(request: Any) -> None:
+    from turnout_adapters.request import Media  # noqa: PLC0415
+
+    for turn in request.turns:
+        for part in turn.parts:
+            if isinstance(part, Media) and part.url is not None:
+                request.draft.refuse(part.where, "it fetches no URLs; send the data itself (data: URL, file_data)")

@@ -1,0 +1,42 @@
+"""The adapter of chat completions."""
+
+from urllib.parse import quote
+
+from turnout_adapters.adapter import HTTPReply, Target, WireCall
+from turnout_adapters.builder import ResponseBuilder
+from turnout_adapters.decoding import TranslatedDecoder, body_of, finished
+from turnout_adapters.dialect import Dialect
+from turnout_adapters.reading import read
+from turnout_adapters.translated import Encoded, TranslatedWire
+from turnout_adapters.types import Response
+from turnout_adapters.wires.chat.decode import ChatTeller
+from turnout_adapters.wires.chat.encode import encode
+
+
+class ChatWire(TranslatedWire):
+    """Chat completions in one provider's dialect. Stateless."""
+
+    wire = "openai-chat"
+    path = "/chat/completions"
+
+    def __init__(self, provider: str, dialect: Dialect) -> None:
+        super().__init__(provider)
+        self._dialect = dialect
+
+    def encode(self, call: WireCall, target: Target) -> Encoded:
+        """Path and body. Azure's dated addresses have the deployment in the path."""
+        request = read(call, self.provider, f"chat:{self.provider}", custom_tools=self._dialect.openai)
+        body = encode(request, self._dialect)
+        dated = target.provider == "azure" and target.base_url.endswith("/openai")
+        path = f"/deployments/{quote(call.model, safe='')}{self.path}" if dated else self.path
+        return Encoded(path, body, request.draft)
+
+    def decode(self, call: WireCall, reply: HTTPReply) -> Response:
+        """A complete answer."""
+        builder = ResponseBuilder(call, quiet=True)
+        ChatTeller(self.provider, call.nonce).whole(body_of(reply), builder)
+        return finished(builder, reply)
+
+    def decoder(self, call: WireCall) -> TranslatedDecoder:
+        """A decoder for one stream."""
+        return TranslatedDecoder(ChatTeller(self.provider, call.nonce), ResponseBuilder(call))

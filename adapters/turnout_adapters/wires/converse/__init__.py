@@ -1,0 +1,5 @@
+"""The bedrock-converse wire."""
+
+from turnout_adapters.wires.converse.wire import ConverseWire
+
+__all__ = ["ConverseWire"]

@@ -1,0 +1,5 @@
+"""The gemini wire: generateContent on AI Studio and Vertex AI."""
+
+from turnout_adapters.wires.gemini.wire import GeminiWire
+
+__all__ = ["GeminiWire"]

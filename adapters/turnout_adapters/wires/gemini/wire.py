@@ -1,0 +1,42 @@
+"""The adapter: AI Studio and Vertex AI."""
+
+from urllib.parse import quote
+
+from turnout_adapters.adapter import HTTPReply, Target, WireCall
+from turnout_adapters.builder import ResponseBuilder
+from turnout_adapters.decoding import TranslatedDecoder, body_of, finished
+from turnout_adapters.reading import read
+from turnout_adapters.translated import Encoded, TranslatedWire
+from turnout_adapters.types import Response
+from turnout_adapters.wires.gemini.decode import FAMILY, GeminiTeller
+from turnout_adapters.wires.gemini.encode import encode
+
+
+class GeminiWire(TranslatedWire):
+    """generateContent and streamGenerateContent. Stateless."""
+
+    wire = "gemini"
+
+    def __init__(self, provider: str, *, vertex: bool = False) -> None:
+        super().__init__(provider)
+        self._vertex = vertex
+
+    def encode(self, call: WireCall, target: Target) -> Encoded:  # noqa: ARG002 (the base's signature)
+        """Path, body and headers."""
+        request = read(call, self.provider, FAMILY)
+        body, headers = encode(request, vertex=self._vertex)
+        verb = "streamGenerateContent" if call.stream else "generateContent"
+        path = f"/models/{quote(call.model, safe='/@')}:{verb}"
+        if self._vertex:
+            path = f"/{call.model}:{verb}" if call.model.startswith("endpoints/") else f"/publishers/google{path}"
+        return Encoded(path, body, request.draft, headers, "alt=sse" if call.stream else "")
+
+    def decode(self, call: WireCall, reply: HTTPReply) -> Response:
+        """A complete answer."""
+        builder = ResponseBuilder(call, quiet=True)
+        GeminiTeller(self.provider, call.nonce).whole(body_of(reply), builder)
+        return finished(builder, reply)
+
+    def decoder(self, call: WireCall) -> TranslatedDecoder:
+        """A decoder for one stream."""
+        return TranslatedDecoder(GeminiTeller(self.provider, call.nonce), ResponseBuilder(call))

@@ -1,0 +1,30 @@
+"""The sagemaker wire: an endpoint of one's own whose container takes chat messages (LMI, TGI, vLLM)."""
+
+from urllib.parse import quote
+
+from turnout_adapters.adapter import Target, WireCall
+from turnout_adapters.builder import ResponseBuilder
+from turnout_adapters.decoding import TranslatedDecoder
+from turnout_adapters.eventstream import EventStreamSplitter
+from turnout_adapters.framing import Nested
+from turnout_adapters.sse import SSESplitter
+from turnout_adapters.translated import Encoded
+from turnout_adapters.wires.chat.decode import ChatTeller
+from turnout_adapters.wires.chat.wire import ChatWire
+
+
+class SageMakerWire(ChatWire):
+    """Chat completions through InvokeEndpoint; a stream is server-sent events inside AWS's frames. Stateless."""
+
+    wire = "sagemaker"
+
+    def encode(self, call: WireCall, target: Target) -> Encoded:
+        """Path and body."""
+        encoded = super().encode(call, target)
+        verb = "invocations-response-stream" if call.stream else "invocations"
+        return encoded._replace(path=f"/endpoints/{quote(call.model, safe='')}/{verb}")
+
+    def decoder(self, call: WireCall) -> TranslatedDecoder:
+        """A decoder for one stream."""
+        framing = Nested(EventStreamSplitter(self.provider, inner="raw"), SSESplitter())
+        return TranslatedDecoder(ChatTeller(self.provider, call.nonce), ResponseBuilder(call), framing)
