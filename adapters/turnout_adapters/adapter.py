@@ -28,6 +28,10 @@ class Auth(Protocol):
         """The request with its credentials. Waits for nothing."""
         ...
 
+    def forget(self) -> None:
+        """The provider refused them: the next call gets fresh ones."""
+        ...
+
 
 TokenProvider = Callable[[], str]
 """Called once per request, so that an expiring token can be renewed by its owner."""
@@ -46,6 +50,8 @@ class Target:
     """Appended to every URL, without the question mark, e.g. api-version=2025-04-01-preview."""
     token_provider: TokenProvider | None = None
     auth: Auth | None = None
+    body: tuple[tuple[str, Any], ...] = ()
+    """Fields that every request's body carries, such as watsonx's project."""
 
     def __repr__(self) -> str:
         return f"Target({self.provider!r}, {self.base_url!r})"
@@ -105,6 +111,8 @@ class WireCall:
     """Unix time in seconds, for `created_at` where the provider tells none."""
     nonce: str = ""
     """Hexadecimal; the ids of a translated response are made from it."""
+    foreign: frozenset[int] = frozenset()
+    """Indexes of input items (reasoning, compaction) that only another account can read."""
 
 
 class StreamDecoder(Protocol):

@@ -8,7 +8,7 @@ one only the response at the end, so the two cannot differ. The event grammar:
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import from_json
 
@@ -256,7 +256,7 @@ class ResponseBuilder:
 
     def _open_part(self, item: str, kind: str, fields: dict[str, Any]) -> None:
         if self._open is None or self._open["type"] != item:
-            extra = {"role": "assistant", "content": []} if item == "message" else {"summary": []}
+            extra: dict[str, Any] = {"role": "assistant", "content": []} if item == "message" else {"summary": []}
             self._open_item(item, extra)
         if self._part is not None and self._part["type"] != kind:
             self._close_part()
@@ -303,7 +303,8 @@ class ResponseBuilder:
 
 
 def _copied(part: dict[str, Any]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, list) else value for name, value in part.items()}  # pyright: ignore
+    """A part whose lists go on growing."""
+    return {name: [*value] if name in ("annotations", "logprobs") else value for name, value in part.items()}
 
 
 def _is_object(text: str) -> bool:
@@ -316,8 +317,8 @@ def _is_object(text: str) -> bool:
 def _input_of(text: str) -> tuple[str, bool]:
     """A custom tool's input from the shim's arguments, and whether they are whole."""
     try:
-        value: Any = from_json(text)
+        value: object = from_json(text)
     except ValueError:
         return text, False
-    found: object = value.get("input") if isinstance(value, dict) else None  # pyright: ignore
+    found: object = cast("dict[str, Any]", value).get("input") if isinstance(value, dict) else None
     return (found, True) if isinstance(found, str) else (text, False)

@@ -13,6 +13,8 @@ from turnout_adapters.refusals import request_id_of
 from turnout_adapters.sse import SSESplitter
 from turnout_adapters.types import Response, StreamEvent, Usage
 
+_NOTHING: Mapping[str, Any] = {}
+
 
 class Teller(Protocol):
     """One wire's reading of its own frames: tells the builder what they say."""
@@ -106,7 +108,7 @@ def objects(value: object) -> list[Mapping[str, Any]]:
 
 def an_object(value: object) -> Mapping[str, Any]:
     """An object of the provider's; {} for anything else."""
-    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else _NOTHING
 
 
 def number(value: object) -> int:

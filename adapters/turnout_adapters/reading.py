@@ -134,7 +134,7 @@ def _part(part: Mapping[str, Any], where: str) -> Text | Media:
 
 def _image(part: Mapping[str, Any], where: str) -> Media:
     given = part.get("image_url")
-    url = mapping(given, where).get("url") if isinstance(given, Mapping) else given
+    url = given if isinstance(given, str) else mapping(given, where).get("url")
     file_id, detail = part.get("file_id"), part.get("detail")
     common: dict[str, Any] = {"detail": None if detail == "auto" else detail, "cache": _cache(part)}
     if isinstance(url, str) and url:

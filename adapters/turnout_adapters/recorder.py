@@ -5,7 +5,7 @@ from typing import Any
 from turnout_adapters.types.base import opened
 from turnout_adapters.types.events import LifecycleEvent, StreamEvent
 from turnout_adapters.types.items import make_item
-from turnout_adapters.types.response import Response
+from turnout_adapters.types.response import Response, Usage
 
 
 class StreamRecorder:
@@ -37,7 +37,7 @@ class StreamRecorder:
         elif (pieces := self._open.get(event.get("output_index", -1))) is not None:
             pieces.append(event)
 
-    def failed(self, code: str, message: str) -> list[StreamEvent]:
+    def failed(self, code: str, message: str, usage: Usage | None = None) -> list[StreamEvent]:
         """The `response.failed` event: what was delivered, items that were open as incomplete, and the error."""
         output = {**self.items, **{index: _unfinished(pieces) for index, pieces in self._open.items()}}
         snapshot = {} if self._response is None else self._response.to_dict()
@@ -47,6 +47,8 @@ class StreamRecorder:
             "error": {"code": code, "message": message},
             "output": [opened_dict(output[index]) for index in sorted(output)],
         }
+        if usage is not None:
+            snapshot["usage"] = usage.model_dump()
         response = Response.model_validate(snapshot)
         event = LifecycleEvent(type="response.failed", sequence_number=self._last + 1, response=response)
         self._open.clear()

@@ -150,7 +150,7 @@ def refusal_of(body: object) -> Refusal:
     if isinstance(body, list) and body:
         body = cast("list[object]", body)[0]
     if not isinstance(body, Mapping):
-        return Refusal(str(body)[:500] if body else "no error body", body=body)
+        return Refusal(str(cast("object", body))[:500] if body else "no error body", body=body)
     outer = cast("Mapping[str, Any]", body)
     inner: object = outer.get("error") or outer
     if isinstance(inner, str):
@@ -163,10 +163,12 @@ def refusal_of(body: object) -> Refusal:
 def _message(fields: Mapping[str, Any]) -> str | None:
     for name in ("message", "Message", "detail", "errors"):
         value: object = fields.get(name)
-        if isinstance(value, list) and value and isinstance(value[0], Mapping):
-            first = cast("Mapping[str, Any]", value[0])
-            value = first.get("msg") or first.get("message")
-        if value:
+        listed = cast("list[object]", value) if isinstance(value, list) else []
+        if listed and isinstance(listed[0], Mapping):
+            first = cast("Mapping[str, Any]", listed[0])
+            told: object = first.get("msg") or first.get("message")
+            return str(told)
+        if value and not listed:
             return str(cast("object", value))
     return None
 
@@ -324,8 +326,8 @@ def _details(body: object) -> list[Mapping[str, Any]]:
 
 def _is_daily_quota(body: object) -> bool:
     """True for Google's QuotaFailure of a limit per day, which a retry does not cure."""
-    found = [one.get("violations") or [] for one in _details(body) if str(one.get("@type")).endswith("QuotaFailure")]
-    return any("PerDay" in str(violation) for violations in found for violation in violations)
+    failures = [one for one in _details(body) if str(one.get("@type")).endswith("QuotaFailure")]
+    return any("PerDay" in str(one.get("violations")) for one in failures)
 
 
 def _number(value: str | None) -> float | None:

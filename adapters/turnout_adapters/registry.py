@@ -3,17 +3,33 @@
 import difflib
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, cast
-from urllib.parse import urlsplit
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
 
 from turnout_adapters.adapter import Adapter, Target
-from turnout_adapters.azure import azure_address, is_version
+from turnout_adapters.addresses import address_of, is_model_inference, text
+from turnout_adapters.credentials import access_of
 from turnout_adapters.errors import ConfigError
-from turnout_adapters.openai_compatible import PROVIDERS, Provider
+from turnout_adapters.provider import Provider
+from turnout_adapters.providers import ALIASES, GONE, PROVIDERS
 
 _OPENAI_NAMES = re.compile(r"^(gpt-|chatgpt-|o\d|codex-|computer-use|text-embedding-|\*)")
-_FULL_URL = re.compile(r"/responses(/.*)?$")
+_ADAPTERS: Mapping[str, tuple[str, str]] = {
+    "openai-responses": ("responses", "ResponsesWire"),
+    "openai-chat": ("wires.chat", "ChatWire"),
+    "anthropic-messages": ("wires.anthropic", "AnthropicWire"),
+    "gemini": ("wires.gemini", "GeminiWire"),
+    "bedrock-converse": ("wires.converse", "ConverseWire"),
+    "cohere-chat": ("wires.cohere", "CohereWire"),
+    "ollama-chat": ("wires.ollama", "OllamaWire"),
+    "watsonx-chat": ("wires.watsonx", "WatsonxChatWire"),
+    "watsonx-text": ("wires.watsonx", "WatsonxTextWire"),
+    "sagemaker": ("wires.sagemaker", "SageMakerWire"),
+    "replicate": ("wires.replicate", "ReplicateWire"),
+    "nlp-cloud": ("wires.nlp_cloud", "NLPCloudWire"),
+}
+_BEDROCK_ROUTES = {"converse": "bedrock-converse", "invoke": "anthropic-messages", "converse_like": "bedrock-converse"}
 
 
 class Place(NamedTuple):
@@ -33,53 +49,112 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"valid are {', '.join(known[:12])}"
 
 
-def split_model(model: str, provider: str | None = None) -> tuple[Provider, str]:
-    """Provider and upstream model of "azure/gpt-4o". Names that OpenAI is known by need no prefix."""
+def split_model(
+    model: str, provider: "str | Provider | None" = None, others: Mapping[str, Provider] | None = None
+) -> tuple[Provider, str]:
+    """Provider and upstream model of "azure/gpt-4o". Names that OpenAI is known by need no prefix.
+
+    `provider` may be a row of one's own; `others` are further rows by name.
+    """
+    known = {**PROVIDERS, **(others or {})}
     prefix, slash, rest = model.partition("/")
+    if isinstance(provider, Provider):
+        return provider, rest if slash and prefix == provider.name else model
     if provider is not None:
         name, upstream = provider, rest if slash and prefix == provider else model
-    elif slash and prefix in PROVIDERS:
+    elif slash and (prefix in known or prefix in ALIASES):
         name, upstream = prefix, rest
     elif not slash and _OPENAI_NAMES.match(model):
         name, upstream = "openai", model
+    elif not slash and model.startswith(("claude-", "gemini-")):
+        name, upstream = "anthropic" if model.startswith("claude-") else "gemini", model
     else:
         name, upstream = prefix, rest
-    row = PROVIDERS.get(name)
+    if name in GONE:
+        raise ConfigError(f"model: {GONE[name]}", param="model")
+    row = known.get(ALIASES.get(name, name))
     if row is None or not upstream:
         raise ConfigError(
-            f"model: {model!r} names no provider Turnout knows; write it as provider/model; {nearest(name, PROVIDERS)}",
+            f"model: {model!r} names no provider Turnout knows; write it as provider/model; {nearest(name, known)}",
             param="model",
         )
     return row, upstream
 
 
-def adapter_for(provider: Provider, wire: str | None = None) -> Adapter:
-    """The adapter of a provider's default wire, or of the one asked for."""
-    from turnout_adapters.responses import ResponsesWire  # noqa: PLC0415 (loads pydantic models, wanted only now)
-
+def choose_wire(provider: Provider, model: str, params: Mapping[str, Any]) -> tuple[str, str]:
+    """The wire for a model, and the model without a prefix that only says the wire (bedrock/converse/...)."""
+    wire = text(params.get("wire"), "wire")
+    if not provider.wires:
+        raise ConfigError(f"model: {provider.name} has {provider.about}; it cannot answer", param="model")
+    if provider.name == "bedrock":
+        route, slash, rest = model.partition("/")
+        if slash and route in _BEDROCK_ROUTES:
+            model, wire = rest, wire or _BEDROCK_ROUTES[route]
     if wire is not None and wire not in provider.wires:
         raise ConfigError(
             f"wire: {provider.name} does not speak {wire!r}; {nearest(wire, provider.wires)}", param="wire"
         )
-    return ResponsesWire()
+    return wire or default_wire(provider, model, params), model
 
 
-def place_of(provider: Provider, params: Mapping[str, Any], account: str | None, env: Mapping[str, str]) -> Place:
+def default_wire(provider: Provider, model: str, params: Mapping[str, Any]) -> str:
+    """The row's first wire, but for models that have a better one there."""
+    if "claude" in model and "anthropic-messages" in provider.wires:
+        return "anthropic-messages"
+    if provider.name == "bedrock" and re.search(r"(^|\.)openai\.", model):
+        return "openai-responses"
+    if provider.name == "vertex_ai" and "/" in model and not model.startswith(("endpoints/", "publishers/")):
+        return "openai-chat"
+    base = params.get("api_base", params.get("base_url"))
+    if provider.name == "azure_ai" and isinstance(base, str) and is_model_inference(base):
+        return "openai-chat"
+    return provider.wires[0]
+
+
+def adapter_for(provider: Provider, wire: str) -> Adapter:
+    """The adapter of a wire, as this provider speaks it. Imported when a deployment needs it."""
+    own = provider.adapters.get(wire)
+    if own is not None:
+        return own(provider)
+    module, name = _ADAPTERS[wire]
+    return getattr(import_module(f"turnout_adapters.{module}"), name).for_provider(provider)
+
+
+def place_of(
+    provider: Provider,
+    params: Mapping[str, Any],
+    account: str | None,
+    env: Mapping[str, str],
+    model: str = "",
+    wire: str = "openai-responses",
+) -> Place:
     """Address, credentials and account. Raises ConfigError naming the parameter."""
-    base, query, resource = _address(provider, params, env)
-    headers, token_provider, key = _credentials(provider, params, env)
-    organization = _param(
-        params, env, "organization", "OPENAI_ORG_ID", "OPENAI_ORGANIZATION", only=provider.name == "openai"
-    )
-    project = _param(params, env, "project", "OPENAI_PROJECT_ID", only=provider.name == "openai")
+    address = address_of(provider, params, env, model, wire)
+    access = access_of(provider, params, env, model, wire)
+    headers = [*provider.headers, *access.headers]
+    openai = provider.name == "openai"
+    organization = _param(params, env, "organization", "OPENAI_ORG_ID", "OPENAI_ORGANIZATION", only=openai)
+    project = _param(params, env, "project", "OPENAI_PROJECT_ID", only=openai)
     if organization:
         headers.append(("openai-organization", organization))
     if project:
         headers.append(("openai-project", project))
-    target = Target(provider.name, base, tuple(headers), query, token_provider)
-    owner = _owner(provider, account, organization, project, key)
+    token, body = access.token_provider, _body(provider, params, env)
+    target = Target(provider.name, address.base_url, tuple(headers), address.query, token, access.auth, body)
+    owner = _owner(provider, account, organization, project, access.owner)
     family = "azure" if provider.azure else provider.name
-    return Place(target, owner, f"{family}|{resource}|{owner}")
+    return Place(target, owner, f"{family}|{address.resource}|{owner}")
+
+
+def _body(provider: Provider, params: Mapping[str, Any], env: Mapping[str, str]) -> tuple[tuple[str, Any], ...]:
+    """watsonx wants the project, or the deployment space, in the body."""
+    if provider.name != "watsonx":
+        return ()
+    for name, variable in (("project_id", "WATSONX_PROJECT_ID"), ("space_id", "WATSONX_DEPLOYMENT_SPACE_ID")):
+        value = text(params.get(name), name) or env.get(variable)
+        if value:
+            return ((name, value),)
+    raise ConfigError("project_id: watsonx needs a project; set project_id or WATSONX_PROJECT_ID", param="project_id")
 
 
 def _owner(
@@ -94,91 +169,8 @@ def _owner(
     return f"key:{hashlib.sha256(key.encode()).hexdigest()[:16]}" if key else ""
 
 
-def _address(provider: Provider, params: Mapping[str, Any], env: Mapping[str, str]) -> tuple[str, str, str]:
-    """Base URL, query and resource."""
-    given = params.get("api_base", params.get("base_url"))
-    base = _text(given, "api_base") or next(
-        (env[name] for name in provider.base_url_env if env.get(name)), provider.base_url
-    )
-    if base is None:
-        raise ConfigError(
-            f"api_base: {provider.name} needs the address of your resource; set api_base or {provider.base_url_env[0]}",
-            param="api_base",
-        )
-    _check_url(base)
-    if provider.azure:
-        version = _text(params.get("api_version"), "api_version")
-        if version is None and provider.name == "azure" and "api-version=" not in base:
-            version = env.get("AZURE_API_VERSION") or env.get("OPENAI_API_VERSION")
-        if version is not None and not is_version(version):
-            raise ConfigError(
-                f"api_version: must be a date such as 2025-04-01-preview, or 'v1', got {version!r}", param="api_version"
-            )
-        address = azure_address(base, version)
-        return address.base_url, address.query, address.resource
-    parts = urlsplit(base)
-    path = _FULL_URL.sub("", parts.path).rstrip("/")
-    plain = f"{parts.scheme.lower()}://{parts.netloc.lower()}{path}"
-    return plain, parts.query, plain
-
-
-def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme.lower() not in ("http", "https") or not parts.hostname or re.search(r"\s", url):
-        raise ConfigError(f"api_base: must be a URL such as https://host/path, got {url!r}", param="api_base")
-    try:
-        parts.port  # noqa: B018 (reading it checks it)
-    except ValueError:
-        raise ConfigError(f"api_base: the port of {url!r} is not a number", param="api_base") from None
-    if parts.username or parts.password:
-        raise ConfigError("api_base: must not contain a user name or password; use api_key", param="api_base")
-
-
-def _credentials(
-    provider: Provider, params: Mapping[str, Any], env: Mapping[str, str]
-) -> tuple[list[tuple[str, str]], Callable[[], str] | None, str | None]:
-    key = _text(params.get("api_key"), "api_key")
-    token = _text(params.get("azure_ad_token"), "azure_ad_token")
-    token_provider = params.get("azure_ad_token_provider")
-    named = {"api_key": key, "azure_ad_token": token, "azure_ad_token_provider": token_provider}
-    explicit = [name for name, value in named.items() if value is not None]
-    if len(explicit) > 1:
-        raise ConfigError(f"{explicit[0]} and {explicit[1]} are both given; give one of them", param=explicit[1])
-    if token_provider is not None and not callable(token_provider):
-        raise ConfigError(
-            "azure_ad_token_provider: must be a function that returns a token", param="azure_ad_token_provider"
-        )
-    if (token is not None or token_provider is not None) and not provider.azure:
-        raise ConfigError(f"{explicit[0]}: is for Azure; {provider.name} takes api_key", param=explicit[0])
-    if token_provider is not None:
-        return [], cast("Callable[[], str]", token_provider), None
-    if key is None and token is None:
-        key = next((env[name] for name in provider.key_env if env.get(name)), None)
-        if key is None and provider.azure:
-            token = env.get("AZURE_OPENAI_AD_TOKEN") or env.get("AZURE_AD_TOKEN")
-    if token is not None:
-        return [("authorization", f"Bearer {_clean(token, 'azure_ad_token')}")], None, None
-    if key is None:
-        alternatives = " or ".join(("api_key", *provider.key_env))
-        raise ConfigError(f"api_key: {provider.name} needs a key; set {alternatives}", param="api_key")
-    _clean(key, "api_key")
-    return [("api-key", key) if provider.auth == "api-key" else ("authorization", f"Bearer {key}")], None, key
-
-
-def _clean(secret: str, name: str) -> str:
-    if not secret or not secret.isascii() or not secret.isprintable():
-        raise ConfigError(f"{name}: is empty or has characters that a header cannot carry (a line break?)", param=name)
-    return secret
-
-
 def _param(params: Mapping[str, Any], env: Mapping[str, str], name: str, *names: str, only: bool) -> str | None:
-    given = _text(params.get(name), name)
+    given = text(params.get(name), name)
     if given is None and only:
         given = next((env[one] for one in names if env.get(one)), None)
     return given
-
-
-def _text(value: object, name: str) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise ConfigError(f"{name}: must be a string, got {type(value).__name__}", param=name)
-    return value

@@ -8,12 +8,14 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from turnout_adapters.adapter import Follow, HTTPReply, HTTPRequest, Operation, Target, WireCall
+from turnout_adapters.crossing import at_home
 from turnout_adapters.errors import (
     APIConnectionError,
     APIError,
     BadRequestError,
     InvalidReplyError,
 )
+from turnout_adapters.provider import Provider
 from turnout_adapters.refusals import error_from_reply, request_id_of
 from turnout_adapters.sending import headers_for
 from turnout_adapters.sse import SSESplitter
@@ -58,6 +60,11 @@ class ResponsesWire:
     wire = "openai-responses"
     two_steps = False
 
+    @classmethod
+    def for_provider(cls, provider: Provider) -> "ResponsesWire":  # noqa: ARG003 (the same for all)
+        """The adapter as a provider's row wants it."""
+        return cls()
+
     def request(self, call: WireCall, target: Target) -> HTTPRequest:
         """The bytes to send. Raises BadRequestError if the body cannot be written as JSON."""
         method, path = _ROUTES[call.operation]
@@ -68,12 +75,14 @@ class ResponsesWire:
         body = b""
         if method == "GET":
             query = "&".join(part for part in (query, _query(call.body, stream=call.stream)) if part)
-        elif call.operation in ("create", "compact", "input_tokens"):
+        notes: tuple[str, ...] = ()
+        if call.operation in ("create", "compact", "input_tokens"):
+            call, notes = at_home(call, target.provider)
             body = _encode(call)
             own.append(_JSON)
         headers = headers_for(target, own, call.extra_headers, stream=call.stream)
         url = f"{target.base_url}{path}?{query}" if query else f"{target.base_url}{path}"
-        return HTTPRequest(method, url, headers, body)
+        return HTTPRequest(method, url, headers, body, notes=notes)
 
     def follow(self, call: WireCall, target: Target, reply: HTTPReply) -> Follow | None:  # noqa: ARG002
         """One answer is all there is."""

@@ -45,3 +45,21 @@ def _inner(name: str, value: Any, told: set[str]) -> Any:
 
 def _schema(value: Any, told: set[str]) -> Any:
     return closed(cast("dict[str, Any]", value), told) if isinstance(value, dict) else value
+
+
+def strict_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A pydantic model's schema as OpenAI's strict mode wants it: closed objects, every property required."""
+    out = {name: _strict(name, value) for name, value in schema.items() if name != "default"}
+    if "properties" in out:
+        out["required"] = list(out["properties"])
+        out["additionalProperties"] = False
+    return {"$ref": out["$ref"]} if "$ref" in out else out
+
+
+def _strict(name: str, value: Any) -> Any:
+    if name in _OF_SCHEMAS and isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        return {key: strict_schema(inner) for key, inner in fields.items()}
+    if name in _LISTS_OF_SCHEMAS and isinstance(value, list):
+        return [strict_schema(inner) for inner in cast("list[Any]", value)]
+    return strict_schema(cast("dict[str, Any]", value)) if name == "items" and isinstance(value, dict) else value

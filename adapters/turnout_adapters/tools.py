@@ -41,9 +41,8 @@ def read_tools(request: Request) -> None:
 def _function(request: Request, tool: Mapping[str, Any], where: str, space: str | None) -> Tool:
     if tool.get("defer_loading") or tool.get("allowed_callers"):
         request.draft.refuse(where, "defer_loading and allowed_callers are not available there")
-    nested = tool.get("function")
-    if isinstance(nested, Mapping):
-        tool = {**mapping(nested, where), "type": "function"}
+    if tool.get("function"):
+        tool = {**mapping(tool["function"], where), "type": "function"}
     name = flat_name(space, text_of(tool, "name", where))
     description = tool.get("description") or ""
     if tool.get("type") == "custom":
@@ -79,13 +78,14 @@ def read_choice(request: Request) -> Choice:
         ]
         mode: Literal["auto", "required"] = "required" if fields.get("mode") == "required" else "auto"
         return Choice(mode, allowed=tuple(allowed), given=True)
-    request.draft.refuse("tool_choice", f"it cannot be made to call {kind!r}")
+    return request.draft.refuse("tool_choice", f"it cannot be made to call {kind!r}")
 
 
 def _mode(name: str) -> Choice:
-    if name not in ("auto", "none", "required"):
+    modes: dict[str, Literal["auto", "none", "required"]] = {"auto": "auto", "none": "none", "required": "required"}
+    if name not in modes:
         raise wrong("tool_choice", f"must be auto, none, required or an object, got {name!r}")
-    return Choice(name, given=True)  # type: ignore[arg-type]
+    return Choice(modes[name], given=True)
 
 
 def _known(name: str, names: set[str], where: str) -> str:

@@ -1,13 +1,14 @@
 """The frame of every wire that is translated: one operation, a body to encode, an answer to decode."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 from pydantic_core import PydanticSerializationError, to_json
 
 from turnout_adapters.adapter import Follow, HTTPReply, HTTPRequest, StreamDecoder, Target, WireCall
 from turnout_adapters.errors import APIError, BadRequestError
 from turnout_adapters.kinds import Kind
+from turnout_adapters.provider import Provider
 from turnout_adapters.refusals import error_from_reply
 from turnout_adapters.request import Draft
 from turnout_adapters.sending import headers_for
@@ -36,6 +37,11 @@ class TranslatedWire:
     def __init__(self, provider: str) -> None:
         self.provider = provider
 
+    @classmethod
+    def for_provider(cls, provider: Provider) -> Self:
+        """The adapter as a provider's row wants it."""
+        return cls(provider.name)
+
     def encode(self, call: WireCall, target: Target) -> Encoded:
         """Path and native body. Raises BadRequestError or UnsupportedParameterError naming the parameter."""
         raise NotImplementedError
@@ -56,7 +62,7 @@ class TranslatedWire:
             )
         encoded = self.encode(call, target)
         try:
-            body = to_json(merged(encoded.body, call.extra_body), by_alias=True)
+            body = to_json(merged({**encoded.body, **dict(target.body)}, call.extra_body), by_alias=True)
         except PydanticSerializationError as error:
             raise BadRequestError(f"the request cannot be written as JSON: {error}") from None
         query = "&".join(part for part in (target.query, encoded.query) if part)

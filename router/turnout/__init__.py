@@ -43,6 +43,8 @@ if TYPE_CHECKING:
         responses,
     )
     from turnout.streams import AsyncStream, Stream
+    from turnout_adapters.dialect import Dialect
+    from turnout_adapters.provider import Provider
     from turnout_adapters.types import Attempt, Response, Route, StreamEvent
 
 _HOMES: dict[str, str] = {
@@ -58,6 +60,8 @@ _HOMES: dict[str, str] = {
     "turnout.router": "Router",
     "turnout.single": "adelete_responses aget_responses aresponses delete_responses get_responses responses",
     "turnout.streams": "AsyncStream Stream",
+    "turnout_adapters.dialect": "Dialect",
+    "turnout_adapters.provider": "Provider",
     "turnout_adapters.types": "Attempt Response Route StreamEvent",
 }
 
@@ -78,6 +82,7 @@ __all__ = [
     "ContextWindowExceededError",
     "DeadlineExceededError",
     "Deployment",
+    "Dialect",
     "InternalServerError",
     "InvalidReplyError",
     "ModelGroup",
@@ -86,6 +91,7 @@ __all__ = [
     "PermissionDeniedError",
     "Pick",
     "PinnedUnavailable",
+    "Provider",
     "QuotaExceededError",
     "RateLimitError",
     "Response",

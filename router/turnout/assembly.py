@@ -49,7 +49,9 @@ def assemble(settings: Settings, io: IO) -> Parts:
         accept_raw_ids=settings.accept_raw_ids,
         own_items=bool(settings.id_secrets),
     )
-    defaults = Defaults(settings.timeout, settings.attempt_timeout, settings.explicit_timeout)
+    defaults = Defaults(
+        settings.timeout, settings.attempt_timeout, settings.explicit_timeout, settings.raise_on_content_filter
+    )
     builder = CallBuilder(fleet, names, continuity, defaults, io.now)
     rules = Rules(
         retry=settings.retry,

@@ -13,6 +13,7 @@ from turnout.engine.leases import Destination
 from turnout.engine.names import Names
 from turnout.errors import ConfigError, NotFoundError
 from turnout_adapters.adapter import Operation
+from turnout_adapters.schemas import strict_schema
 from turnout_adapters.types.request import (
     COMPACT_PARAMS,
     CREATE_PARAMS,
@@ -44,6 +45,8 @@ OPTIONS = frozenset(
         "extra_body",
         "drop_params",
         "litellm_metadata",
+        "raise_on_content_filter",
+        "text_format",
     }
 )
 
@@ -55,6 +58,7 @@ class Defaults:
     timeout: float
     attempt_timeout: float | None
     explicit_timeout: bool
+    raise_on_content_filter: bool = False
 
 
 class CallBuilder:
@@ -92,7 +96,18 @@ class CallBuilder:
         tenant = _text(options, "tenant") or ""
         origin = self._continuity.locate(body, None, tenant, lambda: {one.domain for one in members})
         call = self._call(
-            operation, model, origin.body, options, stream=stream, tags=tags, pin=origin.domain, prefer=origin.prefer
+            operation,
+            model,
+            origin.body,
+            options,
+            stream=stream,
+            tags=tags,
+            pin=origin.domain,
+            prefer=origin.prefer,
+            home=origin.home,
+            owners=origin.owners,
+            extra_body=_mapping(options, "extra_body"),
+            text_format=options.get("text_format"),
         )
         return call, destination
 
@@ -148,6 +163,8 @@ class CallBuilder:
             retries=retries,
             fallbacks=self._fallbacks(options.get("fallbacks")),
             extra_headers=_mapping(options, "extra_headers"),
+            drop_params=_flag(options, "drop_params"),
+            raise_on_content_filter=bool(_flag(options, "raise_on_content_filter", defaults.raise_on_content_filter)),
             **more,
         )
 
@@ -178,8 +195,29 @@ def _split(operation: Operation, given: Mapping[str, Any]) -> tuple[dict[str, An
             near = difflib.get_close_matches(name, [*params, *OPTIONS], n=1, cutoff=0.6)
             hint = f"did you mean {near[0]!r}?" if near else "put it in extra_body to send it as it is"
             raise ConfigError(f"unknown keyword {name!r}; {hint}", param=name)
-    body.update(_mapping(options, "extra_body"))
+    if operation in ("create", "compact", "input_tokens"):
+        _add_format(body, options.get("text_format"))
+    else:
+        body.update(_mapping(options, "extra_body"))
     return body, options
+
+
+def _add_format(body: dict[str, Any], model: object) -> None:
+    """`text_format=SomeModel` as the JSON schema it stands for."""
+    if model is None:
+        return
+    schema_of = getattr(model, "model_json_schema", None)
+    if not isinstance(model, type) or not callable(schema_of):
+        raise ConfigError(f"text_format must be a pydantic model class, got {model!r}", param="text_format")
+    text: object = body.get("text") or {}
+    if not isinstance(text, Mapping):
+        raise ConfigError(f"text must be an object, got {type(text).__name__}", param="text")
+    fields = cast("Mapping[str, Any]", text)
+    if fields.get("format"):
+        raise ConfigError("text_format and text.format are both given; give one of them", param="text_format")
+    schema = strict_schema(cast("Callable[[], dict[str, Any]]", schema_of)())
+    form = {"type": "json_schema", "name": model.__name__, "schema": schema, "strict": True}
+    body["text"] = {**fields, "format": form}
 
 
 def _check_body(operation: Operation, body: Mapping[str, Any]) -> None:
@@ -222,6 +260,15 @@ def _seconds(options: Mapping[str, Any], name: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         raise ConfigError(f"{name} must be a positive number of seconds, got {value!r}", param=name)
     return float(value)
+
+
+def _flag(options: Mapping[str, Any], name: str, default: bool | None = None) -> bool | None:
+    value = options.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be True or False, got {value!r}", param=name)
+    return value
 
 
 def _text(options: Mapping[str, Any], name: str) -> str | None:

@@ -43,6 +43,17 @@ class Call:
     fallbacks: tuple[str, ...] | None = None
     """Replaces the configured fallbacks for this call; () for none."""
     extra_headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Fields of the wire's own body, sent as they are."""
+    drop_params: bool | None = None
+    """None: as the deployment says."""
+    raise_on_content_filter: bool = False
+    text_format: Any = None
+    """The pydantic model that the text is parsed into."""
+    home: str | None = None
+    """The state domain that can read the reasoning in the input: first choice, but the call may go elsewhere."""
+    owners: Mapping[int, str] = field(default_factory=dict[int, str])
+    """Index to state domain, of the input items that only their account can read."""
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:

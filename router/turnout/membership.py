@@ -9,18 +9,25 @@ from typing import Any
 from turnout.config import DeploymentSpec, Settings, parse_model_list
 from turnout.engine.fleet import Fleet
 from turnout.errors import ConfigError
+from turnout_adapters.provider import Provider
 
 
 class Membership:
     """The rows of one Router."""
 
     def __init__(
-        self, fleet: Fleet, now: Callable[[], float], defaults: Mapping[str, Any] | None, settings: Settings
+        self,
+        fleet: Fleet,
+        now: Callable[[], float],
+        defaults: Mapping[str, Any] | None,
+        settings: Settings,
+        providers: Mapping[str, Provider],
     ) -> None:
         self._fleet = fleet
         self._now = now
         self._defaults = defaults
         self._settings = settings
+        self._providers = providers
 
     def add_all(self, specs: Sequence[DeploymentSpec]) -> None:
         """Adds specifications that were checked together."""
@@ -47,7 +54,7 @@ class Membership:
 
     def replace_all(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Makes the rows those of this list; nothing changes if one of them is wrong."""
-        specs = parse_model_list(rows, environ, self._defaults)
+        specs = parse_model_list(rows, environ, self._defaults, self._providers)
         kept = {spec.id for spec in specs}
         self.add_all(specs)
         for deployment_id in list(self._fleet.deployments):
@@ -55,7 +62,7 @@ class Membership:
                 self._fleet.remove(deployment_id, self._now())
 
     def _parse(self, row: Mapping[str, Any]) -> DeploymentSpec:
-        return parse_model_list([row], environ, self._defaults)[0]
+        return parse_model_list([row], environ, self._defaults, self._providers)[0]
 
     def _apart(self, spec: DeploymentSpec) -> DeploymentSpec:
         """The same upstream in another model group is a deployment of its own."""
@@ -69,4 +76,5 @@ class Membership:
         settings = self._settings
         parallel = spec.max_parallel_requests or settings.default_max_parallel_requests
         stream_timeout = spec.stream_timeout or settings.stream_timeout
-        return replace(spec, max_parallel_requests=parallel, stream_timeout=stream_timeout)
+        drop = settings.drop_params if spec.drop_params is None else spec.drop_params
+        return replace(spec, max_parallel_requests=parallel, stream_timeout=stream_timeout, drop_params=drop)

@@ -9,15 +9,24 @@ from typing import Any, Literal, Self, cast, overload
 from turnout.assembly import assemble
 from turnout.config import parse_model_list, parse_settings
 from turnout.engine.port import run_without_loop
+from turnout.errors import ConfigError
 from turnout.io.blocking import BlockingIO
 from turnout.io.event_loop import EventLoopIO
 from turnout.membership import Membership
 from turnout.status import DeploymentStatus, Explanation, explain, status_of
 from turnout.streams import AsyncStream, Stream, StreamCore
 from turnout_adapters.adapter import Operation
+from turnout_adapters.provider import Provider
 from turnout_adapters.types import CompactedResponse, DeletedResponse, InputTokenCount, ItemList, Response, Result
 
 Row = Mapping[str, Any]
+
+
+def _by_name(providers: object) -> dict[str, Provider]:
+    rows = list(cast("Sequence[Any]", providers)) if isinstance(providers, list | tuple) else None
+    if rows is None or not all(isinstance(row, Provider) for row in rows):
+        raise ConfigError("providers: must be a list of turnout.Provider", param="providers")
+    return {row.name: row for row in rows}
 
 
 class Router:
@@ -34,7 +43,8 @@ class Router:
 
     def __init__(self, model_list: Sequence[Row], **settings: Any) -> None:
         defaults = settings.pop("default_litellm_params", None)
-        specs = parse_model_list(model_list, environ, defaults)
+        providers = _by_name(settings.pop("providers", ()))
+        specs = parse_model_list(model_list, environ, defaults, providers)
         parsed = parse_settings(settings, specs, environ)
         self._blocking = BlockingIO(trust_env=parsed.trust_env)
         self._looping = EventLoopIO(trust_env=parsed.trust_env)
@@ -42,7 +52,7 @@ class Router:
         self._fleet = parts.fleet
         self._builder = parts.builder
         self._dispatcher = parts.dispatcher
-        self._membership = Membership(parts.fleet, self._blocking.now, defaults, parsed)
+        self._membership = Membership(parts.fleet, self._blocking.now, defaults, parsed, providers)
         self._membership.add_all(specs)
 
     @classmethod
@@ -67,7 +77,8 @@ class Router:
         """Creates a response: OpenAI's parameters, plus those of one call here.
 
         `timeout` (seconds for everything, default 600), `attempt_timeout`, `num_retries`, `fallbacks`, `tenant`,
-        `tags`, `allowed_model_region`, `extra_headers`, `extra_body`. With `stream=True` it returns an AsyncStream
+        `tags`, `allowed_model_region`, `extra_headers`, `extra_body`, `drop_params`, `raise_on_content_filter`, and
+        `text_format` (a pydantic model: the answer is in `output_parsed`). With `stream=True` it returns an AsyncStream
         once the first output has arrived. Raises a TurnoutError.
         """
         return cast("Response | AsyncStream", await self._run("create", model, None, {"input": input, **params}))

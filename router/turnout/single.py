@@ -13,12 +13,14 @@ from turnout.config import parse_model_list
 from turnout.errors import ConfigError
 from turnout.router import Router
 from turnout.streams import AsyncStream, Stream
-from turnout_adapters.openai_compatible import PROVIDERS
+from turnout_adapters.providers import PROVIDERS
 from turnout_adapters.types import DeletedResponse, Response
 
 _CONNECTION = frozenset(
     """
     api_key api_base base_url api_version azure_ad_token azure_ad_token_provider organization project
+    aws_access_key_id aws_secret_access_key aws_session_token aws_region_name aws_profile_name
+    vertex_project vertex_location vertex_credentials watsonx_region_name project_id
     custom_llm_provider wire
     """.split()
 )
@@ -118,7 +120,8 @@ def _candidates(connection: dict[str, Any]) -> list[dict[str, Any]]:
     named = connection.pop("custom_llm_provider", None)
     rows: list[dict[str, Any]] = []
     last: ConfigError | None = None
-    for name in [named] if named is not None else PROVIDERS:
+    keeping = [name for name, row in PROVIDERS.items() if "openai-responses" in row.wires[:1]]
+    for name in [named] if named is not None else keeping:
         row = _row(f"{name}/any", connection)
         try:
             parse_model_list([row], environ)

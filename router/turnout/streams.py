@@ -16,6 +16,7 @@ from turnout.engine.port import IO, run_without_loop
 from turnout.engine.route import Served, settle_failure
 from turnout.engine.send import Begun, failure_of
 from turnout.errors import APIError, DeadlineExceededError, TurnoutError
+from turnout_adapters.kinds import Kind
 from turnout_adapters.recorder import StreamRecorder
 from turnout_adapters.types import TERMINAL_EVENTS, Response, StreamEvent
 from turnout_adapters.types.route import Route
@@ -56,6 +57,8 @@ class StreamCore:
         self._terminated = False
         self._take(served.answer.events)
         served.answer.events = []
+        if served.answer.decoder.failure is not None:
+            self._break(served.answer.decoder.failure)
 
     async def fill(self) -> None:
         """Reads until there is an event to hand out, or the end."""
@@ -77,9 +80,9 @@ class StreamCore:
             data = await (begun.body.read() if left >= begun.idle else io.read(begun.body, left))
             if not data:
                 begun.ended = True
-                begun.decoder.close()
-                return
-            self._take(begun.decoder.feed(data))
+            self._take(begun.decoder.feed(data) if data else begun.decoder.close())
+            if begun.decoder.failure is not None:
+                self._break(begun.decoder.failure)
         except APIError as error:
             if not call.open_ended and io.now() >= call.deadline:
                 self._break(DeadlineExceededError("the stream was not complete before the call's deadline"))
@@ -102,7 +105,7 @@ class StreamCore:
         self._terminated = True
         response: Any = getattr(event, "response", None)
         if isinstance(response, Response):
-            response.attach(self.served.route)
+            self._attach(response)
             response.set_request_id(self.served.answer.request_id)
             self.response = response
         failure = failure_of(event, self.served.lease.deployment.spec.provider)
@@ -115,14 +118,20 @@ class StreamCore:
         self.served.answer.ended = True
         error.attempts = self.served.route.attempts
         error.deployment = self.served.lease.deployment.id
-        code = getattr(error, "code", None) or "server_error"
-        for event in self._recorder.failed(code, error.message):
+        usage = self.served.answer.decoder.usage
+        for event in self._recorder.failed(_code_of(error), error.message, usage):
             self.pending.append(event)
             response = getattr(event, "response", None)
             if isinstance(response, Response):
-                response.attach(self.served.route)
+                self._attach(response)
                 self.response = response
         self._settle(error)
+
+    def _attach(self, response: Response) -> None:
+        response.attach(self.served.route)
+        response.set_warnings(self.served.lease.warnings)
+        if self.served.call.text_format is not None:
+            response.set_text_format(self.served.call.text_format)
 
     def _settle(self, error: TurnoutError | None) -> None:
         self.error = error
@@ -212,6 +221,16 @@ class _Base:
     def request_id(self) -> str | None:
         """The provider's request id."""
         return self._core.served.answer.request_id
+
+
+_CODES = frozenset({"server_error", "rate_limit_exceeded", "invalid_prompt"})
+
+
+def _code_of(error: TurnoutError) -> str:
+    """The error as one of the codes that Responses has."""
+    if error.code in _CODES:
+        return str(error.code)
+    return "rate_limit_exceeded" if error.kind in (Kind.RATE_LIMIT, Kind.QUOTA) else "server_error"
 
 
 class Stream(_Base, Iterator[StreamEvent]):

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 from tests.recorded import Exchange, fixtures, recordings
 from turnout import InvalidReplyError
 from turnout_adapters.adapter import HTTPReply
-from turnout_adapters.builder import StreamRecorder
 from turnout_adapters.kinds import Kind
+from turnout_adapters.recorder import StreamRecorder
 from turnout_adapters.refusals import error_from_reply, retry_after_of
 from turnout_adapters.responses import ResponsesDecoder
 from turnout_adapters.sse import SSESplitter

@@ -55,7 +55,7 @@ BAD_ROWS: dict[str, tuple[Any, list[str]]] = {
     "unknown provider": ([row(model="azur/gpt")], ["model_list[0].litellm_params.model", "'azure'"]),
     "same deployment twice": ([row(), row()], ["model_list[1]", "model_list[0]", "model_info.id"]),
     "same id twice": ([row(info={"id": "a"}), row("b", {"id": "a"})], ["model_list[1]", "'a'", "model_info.id"]),
-    "not yet": ([row(aws_region_name="eu-west-1")], ["aws_region_name", "not supported yet"]),
+    "not yet": ([row(aws_region_name="eu-west-1")], ["aws_region_name", "is for AWS"]),
     "tags as text": ([row(tags="eu")], ["tags", "list of strings"]),
     "unknown wire": ([row(wire="smoke-signals")], ["wire", "openai-responses"]),
 }

@@ -72,12 +72,16 @@ class Result(Open):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Parameters that were left out with `drop_params`, one sentence each."""
+        """What of the request was left out (with `drop_params`) or only nearly honoured, one sentence each."""
         return self._warnings
 
     def attach(self, route: Route) -> None:
         """Sets the route; for whoever made the call."""
         self._route = route
+
+    def set_warnings(self, warnings: tuple[str, ...]) -> None:
+        """Sets the warnings; for whoever made the call."""
+        self._warnings = warnings
 
     def set_request_id(self, request_id: str | None) -> None:
         """Sets the request id; for whoever made the call."""

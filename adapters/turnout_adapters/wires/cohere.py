@@ -76,9 +76,8 @@ def _tools(request: Request, body: Block) -> None:
 
 def _format(request: Request, body: Block) -> None:
     if request.format is not None:
-        body["response_format"] = {"type": "json_object"}
-        if request.format.kind == "json_schema":
-            body["response_format"]["json_schema"] = dict(request.format.schema)
+        schema = {"json_schema": dict(request.format.schema)} if request.format.kind == "json_schema" else {}
+        body["response_format"] = {"type": "json_object", **schema}
 
 
 def _thinking(request: Request, body: Block) -> None:
@@ -128,7 +127,7 @@ class _Teller:
         elif kind == "message-end":
             self._end(delta, builder)
 
-    def end(self, builder: ResponseBuilder, *, marked: bool = False) -> None:  # noqa: ARG002
+    def end(self, builder: ResponseBuilder, *, marked: bool = False) -> None:
         """Only message-end ends an answer."""
 
     def _content(self, part: Mapping[str, Any], builder: ResponseBuilder) -> None:
@@ -162,7 +161,7 @@ class _Teller:
     def _cite(self, builder: ResponseBuilder) -> None:
         for citation in self._citations:
             sources = objects(citation.get("sources"))
-            source = sources[0] if sources else {}
+            source = an_object(dict(sources[0])) if sources else an_object(None)
             output = an_object(source.get("tool_output")) or an_object(source.get("document"))
             begin, end = number(citation.get("start")), number(citation.get("end"))
             native = dict(citation)

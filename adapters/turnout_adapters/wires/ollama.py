@@ -127,7 +127,7 @@ class _Teller:
         if fields.get("done"):
             self._finish(fields, builder)
 
-    def end(self, builder: ResponseBuilder, *, marked: bool = False) -> None:  # noqa: ARG002
+    def end(self, builder: ResponseBuilder, *, marked: bool = False) -> None:
         """Only `done` ends an answer."""
 
     def _call(self, call: Mapping[str, Any], builder: ResponseBuilder) -> None:

@@ -1,7 +1,7 @@
 """The replicate wire: a prediction is made, then asked for until it is done, or its stream is read."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from turnout_adapters.adapter import Follow, HTTPReply, HTTPRequest, Target, WireCall
@@ -73,12 +73,10 @@ class ReplicateWire(TranslatedWire):
             told = string(fields.get("error")) or string(fields.get("status"))
             raise InternalServerError(f"{self.provider}: {told}", provider=self.provider, code="prediction_failed")
         output: object = fields.get("output")
-        pieces = output if isinstance(output, list) else [output]  # pyright: ignore[reportUnknownVariableType]
-        builder.text("".join(string(piece) for piece in pieces))  # pyright: ignore[reportUnknownVariableType]
+        pieces = cast("list[object]", output) if isinstance(output, list) else [output]
+        builder.text("".join(string(piece) for piece in pieces))
         metrics = an_object(fields.get("metrics"))
-        builder.count(
-            input=number(metrics.get("input_token_count")), output=number(metrics.get("output_token_count"))
-        )
+        builder.count(input=number(metrics.get("input_token_count")), output=number(metrics.get("output_token_count")))
         builder.finish()
         return finished(builder, reply)
 
@@ -100,7 +98,9 @@ class _Teller:
             raise InternalServerError(f"{self._provider}: {data}", provider=self._provider, code="prediction_failed")
         elif name == "done":
             if "error" in data or "canceled" in data:
-                raise InternalServerError(f"{self._provider}: {data}", provider=self._provider, code="prediction_failed")
+                raise InternalServerError(
+                    f"{self._provider}: {data}", provider=self._provider, code="prediction_failed"
+                )
             builder.finish()
 
     def end(self, builder: ResponseBuilder, *, marked: bool = False) -> None:

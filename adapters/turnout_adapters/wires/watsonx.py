@@ -1,13 +1,14 @@
 """The wires of IBM watsonx: chat (like chat completions, at another address) and the older text generation."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from turnout_adapters.adapter import HTTPReply, Target, WireCall
 from turnout_adapters.builder import ResponseBuilder
 from turnout_adapters.decoding import TranslatedDecoder, an_object, body_of, finished, number, objects, string
 from turnout_adapters.dialect import Dialect
 from turnout_adapters.params import check_params
+from turnout_adapters.provider import Provider
 from turnout_adapters.reading import read
 from turnout_adapters.refusals import stream_error
 from turnout_adapters.request import Text
@@ -28,6 +29,11 @@ class WatsonxChatWire(TranslatedWire):
     def __init__(self, provider: str, dialect: Dialect) -> None:
         super().__init__(provider)
         self._dialect = dialect
+
+    @classmethod
+    def for_provider(cls, provider: Provider) -> Self:
+        """The adapter in the provider's dialect."""
+        return cls(provider.name, provider.dialect)
 
     def encode(self, call: WireCall, target: Target) -> Encoded:
         """Path and body."""

@@ -1,12 +1,16 @@
 """The subcommands."""
 
 import asyncio
+import json
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from turnout.cli.demo_screen import show
+from turnout.cli.providers import facts, show_table
 from turnout.sim.demo import Demo
+from turnout_adapters.providers import GONE, PROVIDERS
 
 app = typer.Typer(help="Calls LLMs through many deployments.", no_args_is_help=True, add_completion=False)
 
@@ -30,3 +34,14 @@ def demo(
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     raise typer.Exit(0 if passed else 1)
+
+
+@app.command()
+def providers(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Who can be called: wires, credentials and addresses, from the rows that the code itself uses."""
+    if as_json:
+        typer.echo(json.dumps({"providers": [facts(row) for row in PROVIDERS.values()], "gone": dict(GONE)}, indent=2))
+        return
+    show_table(Console())

@@ -9,25 +9,26 @@ from typing import Any
 from turnout.config import check
 from turnout.errors import ConfigError
 from turnout_adapters.adapter import Adapter, Target
-from turnout_adapters.registry import adapter_for, nearest, place_of, split_model
+from turnout_adapters.provider import Provider
+from turnout_adapters.registry import adapter_for, choose_wire, nearest, place_of, split_model
 from turnout_adapters.types.request import CREATE_PARAMS
 
 _OWN = frozenset(
     """
     model api_key api_base base_url api_version azure_ad_token azure_ad_token_provider organization project
+    aws_access_key_id aws_secret_access_key aws_session_token aws_region_name aws_profile_name
+    vertex_project vertex_location vertex_credentials watsonx_region_name project_id space_id CLOUDFLARE_ACCOUNT_ID
     custom_llm_provider wire rpm tpm weight order max_parallel_requests timeout request_timeout stream_timeout
     cooldown_time tags region_name input_cost_per_token output_cost_per_token extra_headers extra_body drop_params
     max_input_tokens
     """.split()
 )
 _HARMLESS = frozenset("use_in_pass_through litellm_trace_id max_retries num_retries model_info stream".split())
-_NOT_YET = dict.fromkeys(
-    """
-    aws_access_key_id aws_secret_access_key aws_session_token aws_region_name aws_profile_name aws_role_name
-    vertex_project vertex_location vertex_credentials watsonx_region_name
-    """.split(),
-    "the provider that needs it is not supported yet",
-) | {
+_NOT_YET = {
+    "aws_role_name": "name a profile that has this role_arn, as aws_profile_name",
+    "aws_session_name": "name a profile that has this role, as aws_profile_name",
+    "aws_web_identity_token": "botocore finds it in the environment; leave it out",
+    "aws_bedrock_runtime_endpoint": "give it as api_base",
     "mock_response": "Turnout has no mock answers; run `turnout demo`, or point api_base at a fake server",
     "max_budget": "money limits are not supported yet",
     "budget_duration": "money limits are not supported yet",
@@ -70,6 +71,8 @@ class DeploymentSpec:
     stream_timeout: float | None = None
     """Seconds until a stream's first output, and between its pieces."""
     cooldown_time: float | None = None
+    drop_params: bool | None = None
+    """Leave out, with a warning, what the provider cannot honour. None: as the Router says."""
     tags: tuple[str, ...] = ()
     region: str | None = None
     max_input_tokens: int | None = None
@@ -82,20 +85,28 @@ class DeploymentSpec:
 
 
 def parse_model_list(
-    rows: object, env: Mapping[str, str], defaults: Mapping[str, Any] | None = None
+    rows: object,
+    env: Mapping[str, str],
+    defaults: Mapping[str, Any] | None = None,
+    providers: Mapping[str, Provider] | None = None,
 ) -> list[DeploymentSpec]:
     """The specifications of all rows. Raises ConfigError naming row, field and fix.
 
-    `defaults` (LiteLLM's default_litellm_params) stand in for what a row's litellm_params leave out.
+    `defaults` (LiteLLM's default_litellm_params) stand in for what a row's litellm_params leave out; `providers` are
+    rows of one's own, by name.
     """
     listed = check.sequence(rows, "model_list", "rows")
     if not listed:
         raise check.fail("model_list", "is empty; give at least one row with model_name and litellm_params")
-    specs = [_parse(row, f"model_list[{index}]", env, defaults or {}) for index, row in enumerate(listed)]
+    specs = [
+        _parse(row, f"model_list[{index}]", env, defaults or {}, providers or {}) for index, row in enumerate(listed)
+    ]
     return _with_unique_ids(specs)
 
 
-def _parse(row: object, where: str, env: Mapping[str, str], defaults: Mapping[str, Any]) -> DeploymentSpec:
+def _parse(
+    row: object, where: str, env: Mapping[str, str], defaults: Mapping[str, Any], providers: Mapping[str, Provider]
+) -> DeploymentSpec:
     fields = check.mapping(row, where)
     for name in fields:
         if name not in ("model_name", "litellm_params", "params", "model_info"):
@@ -115,7 +126,7 @@ def _parse(row: object, where: str, env: Mapping[str, str], defaults: Mapping[st
         dict(check.mapping(fields.get("model_info") or {}, f"{where}.model_info")), f"{where}.model_info", env
     )
     _check_names(params, at)
-    return _spec(group, params, info, where, at, env)
+    return _spec(group, params, info, where, at, env, providers)
 
 
 def _check_names(params: Mapping[str, Any], at: str) -> None:
@@ -128,16 +139,22 @@ def _check_names(params: Mapping[str, Any], at: str) -> None:
 
 
 def _spec(
-    group: str, params: Mapping[str, Any], info: Mapping[str, Any], where: str, at: str, env: Mapping[str, str]
+    group: str,
+    params: Mapping[str, Any],
+    info: Mapping[str, Any],
+    where: str,
+    at: str,
+    env: Mapping[str, str],
+    providers: Mapping[str, Provider],
 ) -> DeploymentSpec:
     model = check.text(params.get("model"), f"{at}.model")
     account = info.get("account")
     try:
-        provider, upstream = split_model(model, params.get("custom_llm_provider"))
-        adapter = adapter_for(provider, params.get("wire"))
-        place = place_of(
-            provider, params, None if account is None else check.text(account, f"{where}.model_info.account"), env
-        )
+        provider, upstream = split_model(model, params.get("custom_llm_provider"), providers)
+        wire, upstream = choose_wire(provider, upstream, params)
+        owner = None if account is None else check.text(account, f"{where}.model_info.account")
+        place = place_of(provider, params, owner, env, upstream, wire)
+        adapter = adapter_for(provider, wire)
     except ConfigError as error:
         if error.param is not None and error.param.startswith(where):
             raise
@@ -156,6 +173,7 @@ def _spec(
         defaults={name: params[name] for name in params if name in _DEFAULTS},
         extra_headers=_headers(params, at),
         extra_body=check.mapping(params.get("extra_body", {}), f"{at}.extra_body"),
+        drop_params=None if "drop_params" not in params else check.flag(params["drop_params"], f"{at}.drop_params"),
         tags=check.texts(params.get("tags", ()), f"{at}.tags"),
         region=_optional_text(params.get("region_name", info.get("region")), f"{at}.region_name"),
         order=1 if "order" not in params else check.whole(params["order"], f"{at}.order"),

@@ -29,6 +29,7 @@ _KNOWN = frozenset(
     cooldown_time disable_cooldowns fallbacks context_window_fallbacks content_policy_fallbacks default_fallbacks
     max_fallbacks timeout stream_timeout attempt_timeout default_max_parallel_requests max_wait max_queue
     model_group_alias id_secret accept_raw_ids log callbacks store trust_env set_verbose debug_level drop_params
+    raise_on_content_filter
     """.split()
 )
 _NOT_YET = (
@@ -63,6 +64,8 @@ class Settings:
     log: Any = None
     store: Any = None
     trust_env: bool = True
+    drop_params: bool = False
+    raise_on_content_filter: bool = False
     min_retry_delay: float = 0.0
     default_max_parallel_requests: int | None = None
 
@@ -111,6 +114,8 @@ def parse_settings(given: Mapping[str, Any], specs: Sequence[DeploymentSpec], en
         log=None if found.get("log") is False else found.get("log"),
         store=_with_methods(found.get("store"), "store", ("get", "set", "delete")),
         trust_env=check.flag(found.get("trust_env", True), "trust_env"),
+        drop_params=check.flag(found.get("drop_params", False), "drop_params"),
+        raise_on_content_filter=check.flag(found.get("raise_on_content_filter", False), "raise_on_content_filter"),
         min_retry_delay=_number(found, "retry_after", 0.0),
         default_max_parallel_requests=None
         if "default_max_parallel_requests" not in found

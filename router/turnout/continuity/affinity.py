@@ -7,7 +7,7 @@ encrypted content can be read.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from turnout.continuity.ids import IdCodec, domain_hash
@@ -39,7 +39,10 @@ class Origin:
     domain: str | None = None
     prefer: str | None = None
     response_id: str | None = None
-    notes: tuple[str, ...] = ()
+    home: str | None = None
+    """The account that made the last private item: where the call should go, if it can."""
+    owners: Mapping[int, str] = field(default_factory=dict[int, str])
+    """Index to account, of the private items of the input."""
 
 
 class Continuity:
@@ -67,11 +70,15 @@ class Continuity:
         """Finds the account that a request belongs to, and puts the provider's own ids into it.
 
         `only` tells the domains the called model group has, for raw ids. Raises NotFoundError for an id that is not
-        ours (or whose account is not configured here), BadRequestError for ids of two accounts in one request.
+        ours (or whose account is not configured here), BadRequestError for one made with another secret.
+
+        A response, a conversation or a compaction lives on one account, and the call must go there. Reasoning only
+        has a `home`: elsewhere it is left out, and the result's route says so.
         """
         found: str | None = None
         prefer: str | None = None
-        notes: tuple[str, ...] = ()
+        owners: Mapping[int, str] = {}
+        home: str | None = None
         upstream_id: str | None = None
         if response_id is not None:
             found, prefer, upstream_id = self._resolve(response_id, tenant, only, "response_id")
@@ -83,11 +90,13 @@ class Continuity:
             body = {**body, "previous_response_id": raw}
         items = body.get("input")
         if isinstance(items, list | tuple):
-            body, found, notes = self._items(body, cast("Sequence[object]", items), tenant, found)
+            body, owners, home = self._items(body, cast("Sequence[object]", items), tenant)
+            held = [owners[index] for index in owners if _type_of(body["input"][index]) == "compaction"]
+            found = found or (held[-1] if held else None)
         conversation = body.get("conversation")
         if conversation is not None and found is None:
             found = self._conversation(only)
-        return Origin(body, found, prefer, upstream_id, notes)
+        return Origin(body, found, prefer, upstream_id, home, owners)
 
     def _resolve(self, token: str, tenant: str, only: Domains, name: str) -> tuple[str, str | None, str]:
         try:
@@ -114,9 +123,10 @@ class Continuity:
         raise NotFoundError("no response with this id", code="response_not_found")
 
     def _items(
-        self, body: Mapping[str, Any], items: Sequence[object], tenant: str, found: str | None
-    ) -> tuple[Mapping[str, Any], str | None, tuple[str, ...]]:
+        self, body: Mapping[str, Any], items: Sequence[object], tenant: str
+    ) -> tuple[Mapping[str, Any], Mapping[int, str], str | None]:
         rewritten: list[object] | None = None
+        owners: dict[int, str] = {}
         for index, item in enumerate(items):
             plain = _plain(item)
             if plain is not item:
@@ -134,16 +144,12 @@ class Continuity:
                     param=f"input[{index}].id",
                 )
             domain, _, raw = self._resolve(token, tenant, _none, f"input[{index}].id")
-            if found is not None and domain != found:
-                raise BadRequestError(
-                    "the input mixes items of two accounts; leave the reasoning and compaction items of one out",
-                    param=f"input[{index}]",
-                )
-            found = domain
+            owners[index] = domain
             if rewritten is None:
                 rewritten = list(items)
             rewritten[index] = {**fields, "id": raw}
-        return (body if rewritten is None else {**body, "input": rewritten}), found, ()
+        home = owners[max(owners)] if owners else None
+        return (body if rewritten is None else {**body, "input": rewritten}), owners, home
 
     def _conversation(self, only: Domains) -> str | None:
         candidates = only()
@@ -182,6 +188,10 @@ class Continuity:
 
 def _key(tenant: str, digest: bytes, upstream: str) -> str:
     return f"response:{tenant}:{digest.hex()}:{upstream}"
+
+
+def _type_of(item: object) -> object:
+    return cast("Mapping[str, Any]", item).get("type") if isinstance(item, Mapping) else None
 
 
 def _plain(item: object) -> object:

@@ -204,6 +204,10 @@ class Fleet:
         if destination.only is None and call.pin is None:
             group = destination.group
             tiers: list[Sequence[Deployment]] = [group.ready[level] for level in group.levels if group.ready[level]]
+            if call.home is not None:
+                ours = self.domains.get(call.home, ())
+                at_home = [one for one in ours if one.position >= 0 and one.spec.model_group == group.name]
+                tiers = [[one for one in at_home if one.id == call.prefer], at_home, *tiers]
         else:
             able = [one for one in self._members(destination, call) if cooldown.available_at(one, now) <= now]
             preferred = [one for one in able if one.id == call.prefer]

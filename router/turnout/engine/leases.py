@@ -34,6 +34,10 @@ class Lease:
     first_event: float | None = None
     """Seconds until the first event, for streams."""
     open: bool = True
+    notes: tuple[str, ...] = ()
+    """What of the conversation could not come along on this attempt."""
+    warnings: tuple[str, ...] = ()
+    """Parameters that were left out of this attempt."""
 
     @property
     def upstream_model(self) -> str:

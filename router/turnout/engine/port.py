@@ -6,7 +6,7 @@ from random import Random
 from typing import Any, Protocol, TypeVar
 
 from turnout.errors import AsyncHookInSyncCall
-from turnout_adapters.adapter import HTTPReply, HTTPRequest
+from turnout_adapters.adapter import Auth, HTTPReply, HTTPRequest
 
 T = TypeVar("T")
 
@@ -70,6 +70,10 @@ class IO(Protocol):
 
     async def read(self, body: ByteStream, timeout: float) -> bytes:
         """The next bytes of a body within `timeout` seconds. Raises as `send` does."""
+        ...
+
+    async def refresh(self, auth: Auth, timeout: float) -> None:
+        """Renews credentials, which may block: never on an event loop. Raises AuthenticationError, or as `send`."""
         ...
 
     def waiter(self) -> Waiter:

@@ -356,7 +356,7 @@ def _deadline(journey: _Journey) -> DeadlineExceededError:
 def _route(journey: _Journey, lease: Lease, now: float) -> Route:
     call, deployment = journey.call, lease.deployment
     affinity: Affinity = "none"
-    if call.pin is not None:
+    if (call.pin or call.home) == deployment.domain:
         affinity = "pinned" if call.prefer in (None, deployment.id) else "peer"
     group = deployment.spec.model_group
     return Route(
@@ -366,5 +366,5 @@ def _route(journey: _Journey, lease: Lease, now: float) -> Route:
         fallback=None if call.stateless or group == journey.origin else group,
         affinity=affinity,
         waited=journey.waited,
-        notes=call.notes,
+        notes=(*call.notes, *lease.notes),
     )

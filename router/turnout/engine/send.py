@@ -6,16 +6,17 @@ from typing import Any
 
 from turnout.context import Call
 from turnout.engine.leases import Lease
-from turnout.engine.port import IO, ByteStream
-from turnout.errors import APIError, APITimeoutError
-from turnout_adapters.adapter import Adapter, HTTPReply, HTTPRequest, StreamDecoder, WireCall
+from turnout.engine.port import IO, ByteStream, Opened
+from turnout.errors import APIError, APITimeoutError, ContentPolicyViolationError
+from turnout_adapters.adapter import Adapter, HTTPReply, HTTPRequest, StreamDecoder, Target, WireCall
+from turnout_adapters.kinds import Kind
 from turnout_adapters.refusals import error_for, kind_of, refusal_of, request_id_of
 from turnout_adapters.types import PREAMBLE_EVENTS, Result, StreamEvent
 
 _LONGEST_ERROR_BODY = 1 << 20
 _SHORTEST_CREDENTIAL = 8
 """Characters; striking out anything shorter would strike out ordinary words."""
-_CREDENTIALS = ("api-key", "authorization")
+_CREDENTIALS = ("api-key", "authorization", "x-api-key", "x-goog-api-key")
 IDLE = 600.0
 """Seconds a stream may pause once it has begun, unless the deployment's stream_timeout says otherwise."""
 
@@ -37,32 +38,84 @@ class Begun:
     headers: dict[str, str] = field(default_factory=dict[str, str])
 
 
-def wire_call(call: Call, lease: Lease) -> WireCall:
+def wire_call(call: Call, lease: Lease, io: IO) -> WireCall:
     """The call as the wire sees it: deployment defaults under the caller's body, the upstream model's name."""
     spec = lease.deployment.spec
     body = call.body
-    if call.operation in ("create", "compact", "input_tokens") and (spec.defaults or spec.extra_body):
-        body = {**spec.defaults, **body, **spec.extra_body}
+    makes = call.operation in ("create", "compact", "input_tokens")
+    if makes and spec.defaults:
+        body = {**spec.defaults, **body}
     headers = {**spec.extra_headers, **call.extra_headers} if spec.extra_headers else call.extra_headers
-    return WireCall(call.operation, lease.upstream_model, body, call.response_id, call.stream, headers)
+    foreign = frozenset(index for index, domain in call.owners.items() if domain != spec.domain)
+    return WireCall(
+        call.operation,
+        lease.upstream_model,
+        body,
+        call.response_id,
+        call.stream,
+        headers,
+        extra_body={**spec.extra_body, **call.extra_body} if makes else {},
+        drop_params=bool(spec.drop_params if call.drop_params is None else call.drop_params),
+        now=io.unix(),
+        nonce=f"{io.rng.getrandbits(96):024x}",
+        foreign=foreign,
+    )
+
+
+def _encoded(wired: WireCall, lease: Lease) -> HTTPRequest:
+    spec = lease.deployment.spec
+    request = spec.adapter.request(wired, spec.target)
+    lease.notes, lease.warnings = request.notes, request.warnings
+    return request
+
+
+async def _let_in(request: HTTPRequest, target: Target, io: IO, give_up: float) -> HTTPRequest:
+    """The request with credentials that expire or sign, renewed if need be."""
+    auth = target.auth
+    if auth is None:
+        return request
+    if not auth.ready(io.unix()):
+        await io.refresh(auth, max(give_up - io.now(), 0.0))
+    return auth.apply(request)
 
 
 async def send_unary(call: Call, lease: Lease, io: IO, timeout: float) -> Result:
     """Sends and decodes a complete answer. Raises APIError."""
     spec = lease.deployment.spec
     adapter: Adapter = spec.adapter
-    wired = wire_call(call, lease)
-    request = adapter.request(wired, spec.target)
-    reply = await io.send(request, timeout)
-    if not 200 <= reply.status < 300:
-        raise adapter.error(without_credentials(reply, request), spec.provider, io.unix())
+    wired = wire_call(call, lease, io)
+    give_up = io.now() + timeout
+    reply = await _answered(_encoded(wired, lease), lease, io, give_up)
+    while (more := adapter.follow(wired, spec.target, reply)) is not None:
+        if more.pause:
+            await io.wait(io.waiter(), min(more.pause, max(give_up - io.now(), 0.0)))
+        reply = await _answered(more.request, lease, io, give_up)
     result = adapter.response(wired, reply)
     if call.operation == "create":
-        failure = _failure_worth_a_retry(result, spec.provider)
+        failure = _failure_worth_a_retry(result, spec.provider) or _filtered(result, call, spec.provider)
         if failure is not None:
             failure.request_id = request_id_of(reply.headers)
             raise failure
     return result
+
+
+async def _answered(request: HTTPRequest, lease: Lease, io: IO, give_up: float) -> HTTPReply:
+    """One request and its good answer. Credentials that were refused are renewed once, if they can be."""
+    spec = lease.deployment.spec
+    auth = spec.target.auth
+    for renewed in (auth is None, True):
+        left = give_up - io.now()
+        if left <= 0:
+            raise APITimeoutError("no answer before the attempt's timeout")
+        ready = await _let_in(request, spec.target, io, give_up)
+        reply = await io.send(ready, left)
+        if 200 <= reply.status < 300:
+            return reply
+        error = spec.adapter.error(without_credentials(reply, ready), spec.provider, io.unix())
+        if renewed or error.kind is not Kind.AUTHENTICATION or auth is None:
+            raise error
+        auth.forget()
+    raise AssertionError("unreachable")
 
 
 def _failure_worth_a_retry(result: Result, provider: str) -> APIError | None:
@@ -76,6 +129,16 @@ def _failure_worth_a_retry(result: Result, provider: str) -> APIError | None:
     return error_for(kind_of(500, refusal), refusal, provider=provider, status=200)
 
 
+def _filtered(result: Any, call: Call, provider: str) -> APIError | None:
+    """The error that `raise_on_content_filter` makes of an answer that a filter cut."""
+    if not call.raise_on_content_filter or getattr(result, "status", None) != "incomplete":
+        return None
+    if getattr(getattr(result, "incomplete_details", None), "reason", None) != "content_filter":
+        return None
+    text = f"{provider}: the answer was stopped by a content filter"
+    return ContentPolicyViolationError(text, provider=provider, status=200, code="content_filter")
+
+
 async def send_stream(call: Call, lease: Lease, io: IO, timeout: float) -> Begun:
     """Opens a stream and reads up to its first output, so that an error before it can still be retried elsewhere.
 
@@ -83,30 +146,51 @@ async def send_stream(call: Call, lease: Lease, io: IO, timeout: float) -> Begun
     """
     spec = lease.deployment.spec
     adapter: Adapter = spec.adapter
-    wired = wire_call(call, lease)
+    wired = wire_call(call, lease, io)
     give_up = io.now() + timeout
     idle = spec.stream_timeout or IDLE
-    request = adapter.request(wired, spec.target)
-    opened = await io.open(request, timeout, idle)
+    request = _encoded(wired, lease)
+    if adapter.two_steps:
+        more = adapter.follow(wired, spec.target, await _answered(request, lease, io, give_up))
+        request = request if more is None else more.request
+    opened = await _opened(request, lease, io, give_up, idle)
     try:
-        if not 200 <= opened.status < 300:
-            body = await _error_body(opened.body, io, give_up)
-            reply = HTTPReply(opened.status, opened.headers, body)
-            raise adapter.error(without_credentials(reply, request), spec.provider, io.unix())
         begun = Begun([], adapter.decoder(wired), opened.body, idle, request_id_of(opened.headers))
-        replay, eager = call.operation == "retrieve", bool(wired.body.get("background"))
-        await _until_first_output(begun, io, give_up, eager=eager, replay=replay, provider=spec.provider)
+        await _until_first_output(
+            begun, call, io, give_up, eager=bool(wired.body.get("background")), provider=spec.provider
+        )
     except BaseException:
         await opened.body.close()
         raise
     return begun
 
 
+async def _opened(request: HTTPRequest, lease: Lease, io: IO, give_up: float, idle: float) -> Opened:
+    """A good answer whose body is still arriving. Credentials that were refused are renewed once, if they can be."""
+    spec = lease.deployment.spec
+    auth = spec.target.auth
+    for renewed in (auth is None, True):
+        ready = await _let_in(request, spec.target, io, give_up)
+        opened = await io.open(ready, max(give_up - io.now(), 0.0), idle)
+        if 200 <= opened.status < 300:
+            return opened
+        try:
+            body = await _error_body(opened.body, io, give_up)
+        finally:
+            await opened.body.close()
+        reply = HTTPReply(opened.status, opened.headers, body)
+        error = spec.adapter.error(without_credentials(reply, ready), spec.provider, io.unix())
+        if renewed or error.kind is not Kind.AUTHENTICATION or auth is None:
+            raise error
+        auth.forget()
+    raise AssertionError("unreachable")
+
+
 def without_credentials(reply: HTTPReply, request: HTTPRequest) -> HTTPReply:
     """The reply with the request's credentials struck out of its body: some providers repeat the key they refuse."""
     body = reply.body
     for name, value in request.headers:
-        secret = value.removeprefix("Bearer ").encode()
+        secret = value.removeprefix("Bearer ").removeprefix("Token ").encode()
         if name in _CREDENTIALS and len(secret) >= _SHORTEST_CREDENTIAL:
             body = body.replace(secret, b"***")
     return reply if body == reply.body else replace(reply, body=body)
@@ -120,26 +204,30 @@ async def _error_body(body: ByteStream, io: IO, give_up: float) -> bytes:
     return b"".join(parts)
 
 
-async def _until_first_output(
-    begun: Begun, io: IO, give_up: float, *, eager: bool, replay: bool, provider: str
-) -> None:
+async def _until_first_output(begun: Begun, call: Call, io: IO, give_up: float, *, eager: bool, provider: str) -> None:
+    replay = call.operation == "retrieve"
     while True:
         left = give_up - io.now()
         if left <= 0:
             raise APITimeoutError("no output before the attempt's timeout")
         data = await io.read(begun.body, left)
-        fresh = begun.decoder.feed(data) if data else []
+        fresh = begun.decoder.feed(data) if data else begun.decoder.close()
         for event in () if replay else fresh:
             failure = failure_of(event, provider)
+            if failure is None and event.type == "response.incomplete":
+                failure = _filtered(getattr(event, "response", None), call, provider)
             if failure is not None:
                 failure.request_id = begun.request_id
                 raise failure
         begun.events.extend(fresh)
+        shown = bool(begun.events) and begun.events[-1].type not in PREAMBLE_EVENTS
+        if begun.decoder.failure is not None and not shown:
+            begun.decoder.failure.request_id = begun.request_id
+            raise begun.decoder.failure
         if not data:
-            begun.decoder.close()
             begun.ended = True
             return
-        if begun.events and (eager or replay or begun.events[-1].type not in PREAMBLE_EVENTS):
+        if begun.events and (eager or replay or shown):
             return
 
 

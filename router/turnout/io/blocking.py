@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from random import Random
 
 import httpx2
@@ -12,6 +13,7 @@ from turnout.errors import APITimeoutError
 from turnout.io.transport import (
     LIMITS,
     Timeouts,
+    fetch,
     lower,
     origin_of,
     outgoing,
@@ -20,7 +22,7 @@ from turnout.io.transport import (
     ssl_context,
     timeouts,
 )
-from turnout_adapters.adapter import HTTPReply, HTTPRequest
+from turnout_adapters.adapter import Auth, HTTPReply, HTTPRequest
 
 
 class BlockingWaiter:
@@ -116,6 +118,10 @@ class BlockingIO:
         if time.monotonic() > give_up:
             raise APITimeoutError("the answer paused for too long")
         return data
+
+    async def refresh(self, auth: Auth, timeout: float) -> None:  # noqa: ARG002 (bounded by fetch)
+        """Renews credentials in this thread."""
+        auth.refresh(partial(fetch, trust_env=self._trust_env), self.unix())
 
     def waiter(self) -> BlockingWaiter:
         """A thread's place to wait at."""

@@ -5,6 +5,7 @@ import contextlib
 import time
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator
+from functools import partial
 from importlib.util import find_spec
 from random import Random
 
@@ -12,8 +13,18 @@ import httpx2
 
 from turnout.engine.port import ByteStream, Opened, Waiter, run_without_loop
 from turnout.errors import APITimeoutError, AsyncHookInSyncCall
-from turnout.io.transport import LIMITS, lower, origin_of, outgoing, proxy_for, raise_typed, ssl_context, timeouts
-from turnout_adapters.adapter import HTTPReply, HTTPRequest
+from turnout.io.transport import (
+    LIMITS,
+    fetch,
+    lower,
+    origin_of,
+    outgoing,
+    proxy_for,
+    raise_typed,
+    ssl_context,
+    timeouts,
+)
+from turnout_adapters.adapter import Auth, HTTPReply, HTTPRequest
 
 _UNLIMITED = httpx2.Limits(max_connections=0, keepalive_expiry=30.0)
 """aiohttp's zero means no limit, and so does our None, which it would read as 100."""
@@ -145,6 +156,14 @@ class EventLoopIO:
                 return await body.read()
         except TimeoutError:
             raise APITimeoutError("the answer paused for too long") from None
+
+    async def refresh(self, auth: Auth, timeout: float) -> None:
+        """Renews credentials in a thread of the loop's executor."""
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.to_thread(auth.refresh, partial(fetch, trust_env=self._trust_env), self.unix())
+        except TimeoutError:
+            raise APITimeoutError("the credentials were not renewed in time") from None
 
     def waiter(self) -> LoopWaiter:
         """A task's place to wait at."""

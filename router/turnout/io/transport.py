@@ -14,7 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 
 from turnout.errors import APIConnectionError, APITimeoutError
-from turnout_adapters.adapter import HTTPRequest
+from turnout_adapters.adapter import HTTPReply, HTTPRequest
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection to be made, within the attempt's own timeout."""
@@ -79,6 +79,19 @@ def outgoing(request: HTTPRequest, limits: Timeouts) -> httpx2.Request:
 def lower(headers: httpx2.Headers) -> Mapping[str, str]:
     """Header names in lower case; a plain dict. Of repeated headers the last counts."""
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers.raw}
+
+
+def fetch(request: HTTPRequest, *, trust_env: bool) -> HTTPReply:
+    """One request over a connection of its own, blocking: for credentials, which are renewed once an hour."""
+    origin = origin_of(request.url)
+    verify = ssl_context() if origin.startswith("https") else False
+    with httpx2.HTTPTransport(verify=verify, proxy=proxy_for(origin, trust_env)) as transport:
+        try:
+            response = transport.handle_request(outgoing(request, timeouts(CONNECT_TIMEOUT)))
+            body = response.read()
+        except httpx2.HTTPError as error:
+            raise_typed(error, request.url)
+    return HTTPReply(response.status_code, lower(response.headers), body)
 
 
 def raise_typed(error: Exception, url: str) -> NoReturn:

@@ -54,7 +54,7 @@ class Claude:
 
 
 def claude(model: str) -> Claude:
-    """The model of this name, in any platform's spelling: claude-3-7-sonnet@20250219, us.anthropic.claude-opus-4-1-..."""
+    """The model of this name, in any platform's spelling: claude-3-7-sonnet@20250219, us.anthropic.claude-opus-4-1."""
     found = _NAME.search(model)
     if found is None:
         return Claude(_NEWEST, "", known=False)

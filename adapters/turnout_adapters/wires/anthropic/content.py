@@ -2,7 +2,6 @@
 
 import re
 from base64 import b64decode
-from collections.abc import Mapping
 from typing import Any
 
 from turnout_adapters.request import (
@@ -17,6 +16,7 @@ from turnout_adapters.request import (
     all_system,
     arguments_of,
     fitting_id,
+    mapping,
     wrong,
 )
 
@@ -45,13 +45,17 @@ def messages(request: Request) -> list[Block]:
             found.append({"role": role, "content": blocks})
     for message in found:
         if message["role"] == "user":
-            message["content"].sort(key=lambda block: block["type"] != "tool_result")
+            message["content"].sort(key=_after_results)
     if not found:
         raise wrong("input", "is empty: it needs at least one message with content")
     if found[-1]["role"] == "assistant" and found[-1]["content"][-1]["type"] == "text":
         last = found[-1]["content"][-1]
         last["text"] = last["text"].rstrip()
     return found
+
+
+def _after_results(block: Block) -> bool:
+    return block["type"] != "tool_result"
 
 
 def _blocks(request: Request, part: Part) -> list[Block]:
@@ -121,8 +125,7 @@ def _marked(request: Request, block: Block, cache: str | None) -> Block:
 
 def cache_control(request: Request, ttl: str) -> Block:
     """A cache breakpoint that lives at least as long as asked: five minutes unless said otherwise, or an hour."""
-    options = request.get("prompt_cache_options")
-    wanted = ttl or (options.get("ttl") if isinstance(options, Mapping) else None)  # pyright: ignore
+    wanted = ttl or mapping(request.get("prompt_cache_options"), "prompt_cache_options").get("ttl")
     if wanted == "12h":
         request.draft.unsupported("prompt_cache_breakpoint.ttl", "a breakpoint lives an hour at most")
         wanted = "30m"

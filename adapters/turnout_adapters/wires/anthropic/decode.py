@@ -1,4 +1,4 @@
-"""Anthropic's Messages answers to a ResponseBuilder. Complete answers are told as the stream that they could have been."""
+"""Anthropic's answers to a ResponseBuilder. A complete one is told as the stream that it could have been."""
 
 from collections.abc import Mapping
 from typing import Any

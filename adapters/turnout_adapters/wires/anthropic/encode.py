@@ -1,6 +1,7 @@
 """A Responses request to the body of Anthropic's Messages API."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from turnout_adapters.params import check_params
 from turnout_adapters.request import Native, Request, ToolCall, mapping
@@ -75,8 +76,8 @@ def _hosted(request: Request, tool: Block, tools: list[Block], body: Block, beta
     if kind.startswith("web_search"):
         tools.append(_web_search(request, tool))
     elif kind == "code_interpreter":
-        container = tool.get("container")
-        if not isinstance(container, dict) or container.get("file_ids"):  # pyright: ignore
+        container: object = tool.get("container")
+        if isinstance(container, str) or mapping(container, "tools.container").get("file_ids"):
             request.draft.refuse("tools", "code_interpreter works with a container of type auto without files only")
         tools.append({"type": "code_execution_20250825", "name": "code_execution"})
     elif kind == "mcp":
@@ -115,10 +116,10 @@ def _mcp(request: Request, tool: Block, tools: list[Block], body: Block, betas: 
     body.setdefault("mcp_servers", []).append(server)
     toolset: Block = {"type": "mcp_toolset", "mcp_server_name": label}
     allowed: Any = tool.get("allowed_tools")
-    names = allowed.get("tool_names") if isinstance(allowed, dict) else allowed  # pyright: ignore
+    names: Any = cast("Any", allowed).get("tool_names") if isinstance(allowed, Mapping) else allowed
     if names is not None:
         toolset["default_config"] = {"enabled": False}
-        toolset["configs"] = {name: {"enabled": True} for name in names}  # pyright: ignore
+        toolset["configs"] = {name: {"enabled": True} for name in names}
     tools.append(toolset)
     if _MCP not in betas:
         betas.append(_MCP)

@@ -1,12 +1,13 @@
 """The adapter: addresses and bodies of the platforms that serve Claude."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from urllib.parse import quote
 
 from turnout_adapters.adapter import HTTPReply, Target, WireCall
 from turnout_adapters.builder import ResponseBuilder
 from turnout_adapters.decoding import Teller, TranslatedDecoder, body_of, finished
 from turnout_adapters.eventstream import EventStreamSplitter
+from turnout_adapters.provider import Provider
 from turnout_adapters.reading import read
 from turnout_adapters.translated import Encoded, TranslatedWire
 from turnout_adapters.types import Response
@@ -24,7 +25,13 @@ class AnthropicWire(TranslatedWire):
 
     def __init__(self, provider: str, platform: Platform = "anthropic") -> None:
         super().__init__(provider)
-        self._platform = platform
+        self._platform: Platform = platform
+
+    @classmethod
+    def for_provider(cls, provider: Provider) -> Self:
+        """Anthropic's own form, or its platform's."""
+        platforms: dict[str, Platform] = {"vertex_ai": "vertex_ai", "bedrock": "bedrock"}
+        return cls(provider.name, platforms.get(provider.name, "anthropic"))
 
     def encode(self, call: WireCall, target: Target) -> Encoded:  # noqa: ARG002 (the base's signature)
         """Path, body and headers."""

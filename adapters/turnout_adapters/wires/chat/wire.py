@@ -1,11 +1,13 @@
 """The adapter of chat completions."""
 
+from typing import Self
 from urllib.parse import quote
 
 from turnout_adapters.adapter import HTTPReply, Target, WireCall
 from turnout_adapters.builder import ResponseBuilder
 from turnout_adapters.decoding import TranslatedDecoder, body_of, finished
 from turnout_adapters.dialect import Dialect
+from turnout_adapters.provider import Provider
 from turnout_adapters.reading import read
 from turnout_adapters.translated import Encoded, TranslatedWire
 from turnout_adapters.types import Response
@@ -22,6 +24,11 @@ class ChatWire(TranslatedWire):
     def __init__(self, provider: str, dialect: Dialect) -> None:
         super().__init__(provider)
         self._dialect = dialect
+
+    @classmethod
+    def for_provider(cls, provider: Provider) -> Self:
+        """The adapter in the provider's dialect."""
+        return cls(provider.name, provider.dialect)
 
     def encode(self, call: WireCall, target: Target) -> Encoded:
         """Path and body. Azure's dated addresses have the deployment in the path."""

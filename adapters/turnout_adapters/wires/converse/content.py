@@ -87,9 +87,7 @@ def _native(request: Request, block: Mapping[str, Any], family: str) -> list[Blo
 
 
 def _result(request: Request, part: ToolResult) -> Block:
-    content: list[Block] = []
-    for one in part.parts:
-        content.append({"text": one.text} if isinstance(one, Text) else _media(request, one))
+    content = [{"text": one.text} if isinstance(one, Text) else _media(request, one) for one in part.parts]
     if len(content) == 1 and isinstance(part.parts[0], Text):
         value = _object(part.parts[0].text)
         content = content if value is None else [{"json": value}]

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from turnout_adapters.params import check_params
-from turnout_adapters.request import Request, ToolCall, mapping
+from turnout_adapters.request import Request, Tool, ToolCall, mapping
 from turnout_adapters.schemas import closed
 from turnout_adapters.wires.anthropic.claude import budget, claude
 from turnout_adapters.wires.converse.content import Block, cache_point, messages, system_blocks
@@ -79,34 +79,36 @@ def _tools(request: Request) -> Block:
     """The tools. A history of calls wants them declared, even when none is offered any more."""
     called = {part.name for turn in request.turns for part in turn.parts if isinstance(part, ToolCall)}
     choice = request.choice
-    tools: list[Block] = [_system_tool(request, dict(tool)) for tool in request.hosted]
-    if choice.mode == "none" and (called or not request.tools):
-        if request.tools or request.hosted:
+    if choice.mode == "none" and (request.tools or request.hosted):
+        if called:
             request.draft.refuse("tool_choice", "'none' is not possible there while the input has tool calls")
-    elif choice.mode != "none":
-        for tool in request.offered:
-            spec: Block = {"name": tool.name, "inputSchema": {"json": dict(tool.parameters)}}
-            if tool.description:
-                spec["description"] = tool.description
-            if tool.strict:
-                spec["strict"] = True
-            tools.append({"toolSpec": spec})
-            mark = tool.raw.get("prompt_cache_breakpoint")
-            if mark is not None:
-                tools.append(cache_point(request, str(mapping(mark, "tools").get("ttl") or "")))
-    if not tools and called:
+        return {}
+    tools = [_system_tool(request, dict(tool)) for tool in request.hosted]
+    for tool in request.offered:
+        tools.extend(_tool(request, tool))
+    if not tools:
         stub = {"inputSchema": {"json": {"type": "object"}}}
         tools = [{"toolSpec": {"name": name, **stub}} for name in sorted(called)]
-    if not tools or (choice.mode == "none" and not called):
+    if not tools:
         return {}
-    config: Block = {"tools": tools}
+    chosen: Block = {}
     if choice.mode == "tool":
-        config["toolChoice"] = {"tool": {"name": choice.name}}
-    elif choice.mode == "required":
-        config["toolChoice"] = {"any": {}}
-    elif choice.given and choice.mode == "auto":
-        config["toolChoice"] = {"auto": {}}
-    return config
+        chosen = {"tool": {"name": choice.name}}
+    elif choice.given and choice.mode != "none":
+        chosen = {"any": {}} if choice.mode == "required" else {"auto": {}}
+    return {"tools": tools, **({"toolChoice": chosen} if chosen else {})}
+
+
+def _tool(request: Request, tool: Tool) -> list[Block]:
+    spec: Block = {"name": tool.name, "inputSchema": {"json": dict(tool.parameters)}}
+    if tool.description:
+        spec["description"] = tool.description
+    if tool.strict:
+        spec["strict"] = True
+    mark = tool.raw.get("prompt_cache_breakpoint")
+    if mark is None:
+        return [{"toolSpec": spec}]
+    return [{"toolSpec": spec}, cache_point(request, str(mapping(mark, "tools").get("ttl") or ""))]
 
 
 def _system_tool(request: Request, tool: Block) -> Block:

@@ -150,7 +150,7 @@ class GeminiTeller:
         builder.close()
 
     def _ran(self, part: Mapping[str, Any], builder: ResponseBuilder) -> None:
-        result, code = an_object(part.get("codeExecutionResult")), self._code or {}
+        result, code = an_object(part.get("codeExecutionResult")), an_object(self._code)
         failed = result.get("outcome") not in (None, "OUTCOME_OK")
         fields = {
             "code": string(an_object(code.get("executableCode")).get("code")),
@@ -180,7 +180,7 @@ class GeminiTeller:
         chunks = [an_object(chunk.get("web")) for chunk in objects(self._grounding.get("groundingChunks"))]
         for support in objects(self._grounding.get("groundingSupports")):
             begin, end = self._bounds(an_object(support.get("segment")))
-            for index in support.get("groundingChunkIndices") or ():
+            for index in map(number, support.get("groundingChunkIndices") or ()):
                 if 0 <= index < len(chunks):
                     url, title = string(chunks[index].get("uri")), string(chunks[index].get("title"))
                     bounds = {"start_index": begin, "end_index": end}

@@ -71,11 +71,11 @@ def _hosted(request: Request, tool: Block) -> Block:
                 request.draft.unsupported(f"tools.{name}", "there is no such setting")
         return {"googleSearch": {}}
     if kind == "code_interpreter":
-        container = tool.get("container")
-        if isinstance(container, dict) and container.get("file_ids"):  # pyright: ignore[reportUnknownMemberType]
+        container: object = tool.get("container")
+        if isinstance(container, str) or mapping(container, "tools.container").get("file_ids"):
             request.draft.refuse("tools.container", "its code execution takes no files")
         return {"codeExecution": {}}
-    request.draft.refuse("tools", f"it has no tool of type {kind!r}")
+    return request.draft.refuse("tools", f"it has no tool of type {kind!r}")
 
 
 def _calling(request: Request) -> Block:

@@ -1,10 +1,12 @@
 """The adapter: AI Studio and Vertex AI."""
 
+from typing import Self
 from urllib.parse import quote
 
 from turnout_adapters.adapter import HTTPReply, Target, WireCall
 from turnout_adapters.builder import ResponseBuilder
 from turnout_adapters.decoding import TranslatedDecoder, body_of, finished
+from turnout_adapters.provider import Provider
 from turnout_adapters.reading import read
 from turnout_adapters.translated import Encoded, TranslatedWire
 from turnout_adapters.types import Response
@@ -20,6 +22,11 @@ class GeminiWire(TranslatedWire):
     def __init__(self, provider: str, *, vertex: bool = False) -> None:
         super().__init__(provider)
         self._vertex = vertex
+
+    @classmethod
+    def for_provider(cls, provider: Provider) -> Self:
+        """AI Studio's, or Vertex AI's."""
+        return cls(provider.name, vertex=provider.name == "vertex_ai")
 
     def encode(self, call: WireCall, target: Target) -> Encoded:  # noqa: ARG002 (the base's signature)
         """Path, body and headers."""

@@ -1,0 +1,53 @@
+"""IBM Cloud: an API key is exchanged for an access token that lasts an hour."""
+
+import threading
+from dataclasses import replace
+from urllib.parse import urlencode
+
+from turnout_adapters.adapter import Fetch, HTTPRequest
+from turnout_adapters.decoding import json_object, number, string
+from turnout_adapters.errors import AuthenticationError
+
+_URL = "https://iam.cloud.ibm.com/identity/token"
+_GRANT = "urn:ibm:params:oauth:grant-type:apikey"
+_MARGIN = 120.0
+"""Seconds before its end at which a token is replaced."""
+
+
+class IBMAuth:
+    """Access tokens of IBM's identity service."""
+
+    def __init__(self, key: str, provider: str, url: str | None = None) -> None:
+        self._key = key
+        self._provider = provider
+        self._url = url or _URL
+        self._lock = threading.Lock()
+        self._token = ""
+        self._until = 0.0
+
+    def ready(self, now: float) -> bool:
+        """True if there is a token that is not about to expire."""
+        return bool(self._token) and now < self._until - _MARGIN
+
+    def refresh(self, fetch: Fetch, now: float) -> None:
+        """Exchanges the key."""
+        with self._lock:
+            if self.ready(now):
+                return
+            form = urlencode({"grant_type": _GRANT, "apikey": self._key}).encode()
+            kind = ("content-type", "application/x-www-form-urlencoded")
+            reply = fetch(HTTPRequest("POST", self._url, [kind, ("accept", "application/json")], form))
+            if reply.status != 200:
+                text = f"IBM's identity service refused the API key (status {reply.status})"
+                raise AuthenticationError(text, provider=self._provider)
+            fields = json_object(reply.body)
+            self._token = string(fields.get("access_token"))
+            self._until = now + (number(fields.get("expires_in")) or 3600)
+
+    def forget(self) -> None:
+        """The token was refused: the next call gets a fresh one."""
+        self._token = ""
+
+    def apply(self, request: HTTPRequest) -> HTTPRequest:
+        """The request with the token."""
+        return replace(request, headers=[*request.headers, ("authorization", f"Bearer {self._token}")])
