@@ -4,15 +4,18 @@ The corpus is found in the folder that TURNOUT_TEST_DATA names, else in `../shar
 """
 
 import asyncio
+import base64
 import json
 import os
 import random
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -84,6 +87,46 @@ def recordings() -> list[Exchange]:
             Exchange(
                 record["id"], asked["url"], asked["body"] or {}, answer["status"], answer["headers"],
                 answer.get("body"), answer.get("sse_text"), record["api"],
+            )
+        )  # fmt: skip
+    return found
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recorded exchange on any wire."""
+
+    id: str
+    api: str
+    url: str
+    request: dict[str, Any]
+    status: int
+    headers: dict[str, str]
+    raw: bytes
+    """The answer's body."""
+    stream: bool
+
+    @property
+    def model(self) -> str:
+        """The model that was asked, from the body or the address."""
+        named = self.request.get("model") or self.request.get("model_id")
+        found = re.search(r"/models?/([^/]+?)(?::|/)(?:generate|stream|raw|converse|invoke)", unquote(self.url))
+        return str(named or (found[1] if found else ""))
+
+
+def all_recordings() -> list[Recording]:
+    """Every recorded exchange; empty where there is no corpus."""
+    folder = data_dir()
+    found: list[Recording] = []
+    for path in sorted((folder / "corpus").glob("*/*.json")) if folder else ():
+        record = json.loads(path.read_text())
+        asked, answer = record["request"], record["response"]
+        text, packed = answer.get("sse_text"), answer.get("base64")
+        raw = base64.b64decode(packed) if packed else (text or json.dumps(answer.get("body"))).encode()
+        found.append(
+            Recording(
+                record["id"], record["api"], asked["url"], asked["body"] or {}, answer["status"], answer["headers"],
+                raw, bool(text or packed),
             )
         )  # fmt: skip
     return found

@@ -51,7 +51,7 @@ def read(call: WireCall, provider: str, family: str, *, custom_tools: bool = Fal
     instructions = call.body.get("instructions")
     if isinstance(instructions, str):
         if instructions:
-            request.system.append(Text(instructions))
+            request.preamble.append([Text(instructions)])
     elif instructions is not None:
         raise wrong("instructions", f"must be a string, got {type(instructions).__name__}")
     given = call.body.get("input")
@@ -111,7 +111,7 @@ def _read_message(request: Request, item: Mapping[str, Any], where: str) -> None
     if any(turn.role != "system" for turn in request.turns):
         request.turns.append(Turn("system", list(texts)))
     else:
-        request.system.extend(texts)
+        request.preamble.append(texts)
 
 
 def _part(part: Mapping[str, Any], where: str) -> Text | Media:

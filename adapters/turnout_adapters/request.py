@@ -170,8 +170,8 @@ class Request:
 
     call: WireCall
     draft: Draft
-    system: list[Text] = field(default_factory=list[Text])
-    """Instructions and system messages."""
+    preamble: list[list[Text]] = field(default_factory=list[list[Text]])
+    """The instructions, and the system messages before anything else: the parts of each."""
     turns: list[Turn] = field(default_factory=list[Turn])
     tools: list[Tool] = field(default_factory=list[Tool])
     hosted: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
@@ -184,6 +184,11 @@ class Request:
     def get(self, name: str) -> Any:
         """A parameter, None if it is not given."""
         return self.call.body.get(name)
+
+    @property
+    def system(self) -> list[Text]:
+        """The system prompt: all parts of the preamble."""
+        return [part for message in self.preamble for part in message]
 
     @property
     def effort(self) -> str | None:

@@ -36,7 +36,7 @@ def messages(request: Request) -> list[Block]:
         if turn.role == "system":
             continue
         role = "assistant" if turn.role == "assistant" else "user"
-        blocks = [block for part in turn.parts for block in _blocks(request, part)]
+        blocks = _without_blanks([block for part in turn.parts for block in _blocks(request, part)])
         if not blocks:
             continue
         if found and found[-1]["role"] == role:
@@ -54,6 +54,17 @@ def messages(request: Request) -> list[Block]:
     return found
 
 
+def _without_blanks(blocks: list[Block]) -> list[Block]:
+    """Blank texts are refused; a cache breakpoint on one moves to the block before it."""
+    kept: list[Block] = []
+    for block in blocks:
+        if block["type"] != "text" or block["text"].strip():
+            kept.append(block)
+        elif kept and "cache_control" in block:
+            kept[-1] = {**kept[-1], "cache_control": block["cache_control"]}
+    return kept
+
+
 def _after_results(block: Block) -> bool:
     return block["type"] != "tool_result"
 
@@ -61,7 +72,7 @@ def _after_results(block: Block) -> bool:
 def _blocks(request: Request, part: Part) -> list[Block]:
     match part:
         case Text():
-            return [_text(request, part)] if part.text.strip() else []
+            return [_text(request, part)]
         case Media():
             return [_media(request, part)]
         case Native():
@@ -78,7 +89,7 @@ def _result(request: Request, part: ToolResult) -> Block:
     if len(part.parts) == 1 and isinstance(part.parts[0], Text) and part.parts[0].cache is None:
         block["content"] = part.parts[0].text
     else:
-        block["content"] = [inner for one in part.parts for inner in _blocks(request, one)]
+        block["content"] = _without_blanks([inner for one in part.parts for inner in _blocks(request, one)])
     if part.failed:
         block["is_error"] = True
     return block

@@ -16,9 +16,7 @@ _MEDIA_MOVED = "images and files of tool outputs were moved to a user message: c
 
 def messages(request: Request, dialect: Dialect) -> list[Block]:
     """The messages; calls stay in the assistant message they belong to."""
-    found: list[Block] = []
-    if request.system:
-        found.append(_system(request, request.system, dialect))
+    found = [_system(request, texts, dialect) for texts in request.preamble]
     for turn in request.turns:
         if turn.role == "system":
             found.append(_system(request, [part for part in turn.parts if isinstance(part, Text)], dialect))

@@ -61,7 +61,8 @@ def messages(request: Request, family: str) -> list[Block]:
 def _blocks(request: Request, part: Part, family: str) -> list[Block]:
     match part:
         case Text():
-            return _marked(request, {"text": part.text}, part.cache) if part.text.strip() else []
+            blocks = _marked(request, {"text": part.text}, part.cache)
+            return blocks if part.text.strip() else blocks[1:]
         case Media():
             return _marked(request, _media(request, part), part.cache)
         case Native():
