@@ -29,6 +29,8 @@ RESPONSES_WIRE = (
     "azure_ai_responses",
     "xai_responses",
     "deepseek_responses",
+    "openrouter_responses",
+    "bedrock_mantle_responses",
 )
 
 
@@ -44,9 +46,17 @@ class Exchange:
     body: Any = None
     sse: str | None = None
     origin: str = "fixture"
+    content: bytes | None = None
+    """The body as it is, of a wire that is neither JSON nor events."""
+
+    @property
+    def chunked(self) -> bool:
+        return self.sse is not None or self.content is not None
 
     @property
     def raw(self) -> bytes:
+        if self.content is not None:
+            return self.content
         return self.sse.encode() if self.sse is not None else json.dumps(self.body).encode()
 
     @property
@@ -235,13 +245,21 @@ async def _answer(replay: Replay, reader: asyncio.StreamReader, writer: asyncio.
     data = exchange.raw
     dropped = ("transfer-encoding", "content-length", "content-encoding", "connection")
     kept = "".join(f"{name}: {value}\r\n" for name, value in exchange.headers.items() if name not in dropped)
-    size = f"content-length: {len(data)}" if exchange.sse is None else "transfer-encoding: chunked"
+    size = f"content-length: {len(data)}" if not exchange.chunked else "transfer-encoding: chunked"
     writer.write(f"HTTP/1.1 {exchange.status} X\r\n{kept}{size}\r\n\r\n".encode())
-    for start in range(0, len(data), replay.piece):
-        part = data[start : start + replay.piece]
-        writer.write(part if exchange.sse is None else b"%x\r\n%s\r\n" % (len(part), part))
-        if start % (512 * replay.piece) == 0:
+    for number, part in enumerate(_pieces(data, replay.piece)):
+        writer.write(b"%x\r\n%s\r\n" % (len(part), part) if exchange.chunked else part)
+        if number % 512 == 0:
             await writer.drain()
-    if exchange.sse is not None:
+    if exchange.chunked:
         writer.write(b"0\r\n\r\n")
     await writer.drain()
+
+
+def _pieces(data: bytes, size: int) -> Iterator[bytes]:
+    """Pieces of this size, or of random ones (0)."""
+    rng, start = random.Random(len(data)), 0
+    while start < len(data):
+        length = size or rng.choice((1, 2, 3, 7, 40, 300, 4000))
+        yield data[start : start + length]
+        start += length

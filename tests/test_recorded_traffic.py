@@ -13,6 +13,7 @@ import turnout
 from tests.recorded import Exchange, Replay, fixtures, need_data, recordings, replaying
 from turnout import Router
 from turnout_adapters.types import SHAPES
+from turnout_adapters.types.request import CREATE_PARAMS
 
 SDK_EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 ALL = [*fixtures(), *recordings()]
@@ -22,6 +23,8 @@ ERRORS = [one for one in ALL if one.status != 200]
 PIECES = (1, 7, 65536)
 NOT_IN_SDK = ("response.hologram", "response.apply_patch_call_operation_diff")
 ROWS = {
+    "openrouter_responses": ("openrouter/m", "/api/v1"),
+    "bedrock_mantle_responses": ("bedrock_mantle/m", ""),
     "xai_responses": ("xai/m", "/v1"),
     "deepseek_responses": ("deepseek/m", ""),
     "azure_openai_responses": ("azure/m", ""),
@@ -42,13 +45,15 @@ def replay() -> Iterator[Replay]:
 def test_the_corpus_is_where_it_is_looked_for() -> None:
     need_data()
     origins = {one.origin for one in recordings()}
-    assert len(recordings()) >= 43
-    assert len(origins) == 5
+    assert len(recordings()) >= 50
+    assert len(origins) == 7
 
 
 def router_for(exchange: Exchange, replay: Replay) -> Router:
     model, path = ROWS.get(exchange.origin, ("openai/m", "/v1"))
     params: dict[str, Any] = {"model": model, "api_key": "k", "api_base": replay.url + path}
+    if exchange.origin == "bedrock_mantle_responses":
+        params["aws_region_name"] = "us-east-1"
     if "api-version=2" in exchange.url:
         params["api_version"] = exchange.url.partition("api-version=")[2]
     return Router([{"model_name": "m", "litellm_params": params}], num_retries=0)
@@ -58,7 +63,8 @@ def arguments(exchange: Exchange) -> dict[str, Any]:
     """The recorded request as keyword arguments; ids that only the recording account knows are left out."""
     left_out = ("model", "stream", "previous_response_id", "conversation")
     known = {name: value for name, value in exchange.request.items() if name not in left_out}
-    return {"input": "hello", **known}
+    own = {name: known.pop(name) for name in list(known) if name not in CREATE_PARAMS}
+    return {"input": "hello", **known, **({"extra_body": own} if own else {})}
 
 
 def without_ids(value: Any) -> Any:
@@ -72,7 +78,7 @@ def without_ids(value: Any) -> Any:
         "response.compaction",
     )
     hidden = {"id"} if private else set()
-    if str(value.get("type", "")).startswith("response.reasoning"):
+    if str(value.get("type", "")).startswith(("response.reasoning", "response.content_part")):
         hidden = {"item_id"}
     return {name: without_ids(inner) for name, inner in value.items() if name not in hidden | {"previous_response_id"}}
 
@@ -116,10 +122,12 @@ def test_the_request_goes_out_as_it_came_in(exchange: Exchange, replay: Replay) 
     replay.exchange, replay.piece = exchange, 65536
     ask(exchange, replay)
     sent = replay.seen[-1]
+    given = arguments(exchange)
+    given |= given.pop("extra_body", {})
     assert {name: value for name, value in sent.items() if name not in ("model", "input")} == {
-        name: value for name, value in arguments(exchange).items() if name != "input" and value is not None
+        name: value for name, value in given.items() if name != "input" and value is not None
     }
-    assert sent["input"] == arguments(exchange)["input"]
+    assert sent["input"] == given["input"]
     assert replay.paths[-1].partition("?")[0].endswith("/responses")
 
 

@@ -43,6 +43,7 @@ class ResponseBuilder:
         self._part: dict[str, Any] | None = None
         self._pieces: list[str] = []
         self._as_text = False
+        self._held: list[Mapping[str, Any]] = []
         self.model = call.model
         self.usage: Usage | None = None
         self.response: Response | None = None
@@ -59,11 +60,11 @@ class ResponseBuilder:
     # --- the response
 
     def start(self, model: str | None = None) -> None:
-        """The provider began to answer. Only the first time counts."""
+        """The provider began to answer. Only the first time counts, but for the model's name, which may come later."""
+        self.model = model or self.model
         if self.started:
             return
         self.started = True
-        self.model = model or self.model
         for kind in ("response.created", "response.in_progress"):
             if not self._quiet:
                 self._emit(kind, response=self._snapshot("in_progress"))
@@ -133,6 +134,9 @@ class ResponseBuilder:
         if logprobs and self._part is not None:
             self._part["logprobs"].extend(logprobs)
         self._emit_in("response.output_text.delta", delta=delta, logprobs=logprobs or [], **self._at_part())
+        held, self._held = self._held, []
+        for annotation in held:
+            self.annotate(annotation)
 
     def text_length(self) -> int:
         """Characters of the open text part: offsets of annotations count from its beginning."""
@@ -141,8 +145,9 @@ class ResponseBuilder:
         return sum(map(len, self._pieces))
 
     def annotate(self, annotation: Mapping[str, Any]) -> None:
-        """A citation of the open text, or of the last one if the text is done."""
+        """A citation of the open text, or of the next one if none is open."""
         if self._part is None or self._part["type"] != "output_text":
+            self._held.append(annotation)
             return
         found = self._part["annotations"]
         found.append(dict(annotation))

@@ -5,6 +5,9 @@ from typing import Any, NamedTuple, cast
 
 from turnout_adapters.adapter import Auth
 from turnout_adapters.addresses import aws_region, text
+from turnout_adapters.auth.aws import AWSAuth
+from turnout_adapters.auth.google import GoogleAuth, credentials_info
+from turnout_adapters.auth.ibm import IBMAuth
 from turnout_adapters.errors import ConfigError
 from turnout_adapters.provider import Provider
 
@@ -12,7 +15,7 @@ Params = Mapping[str, Any]
 _OF_ONE = {
     "azure_ad_token": "Azure", "azure_ad_token_provider": "Azure", "vertex_credentials": "vertex_ai",
     "vertex_project": "vertex_ai", "vertex_location": "vertex_ai", "aws_access_key_id": "AWS",
-    "aws_secret_access_key": "AWS", "aws_session_token": "AWS", "aws_region_name": "AWS", "aws_profile_name": "AWS",
+    "token": "watsonx", "aws_secret_access_key": "AWS", "aws_session_token": "AWS", "aws_region_name": "AWS", "aws_profile_name": "AWS",
 }  # fmt: skip
 
 
@@ -36,6 +39,9 @@ def access_of(provider: Provider, params: Params, env: Mapping[str, str], model:
         return _amazon(provider, params, env, key, model)
     if provider.auth == "google":
         return _google(provider, params, env, key)
+    token = text(params.get("token"), "token") or (env.get("WATSONX_TOKEN") if provider.auth == "ibm" else None)
+    if token is not None and key is None:
+        return Access([("authorization", f"Bearer {clean(token, 'token')}")], token)
     if key is None:
         key = next((env[name] for name in provider.key_env if env.get(name)), None)
     if key is None and provider.key_optional:
@@ -45,7 +51,7 @@ def access_of(provider: Provider, params: Params, env: Mapping[str, str], model:
         raise ConfigError(f"api_key: {provider.name} needs a key; set {alternatives}", param="api_key")
     clean(key, "api_key")
     if provider.auth == "ibm":
-        return _ibm(provider, env, key)
+        return Access([], key, auth=IBMAuth(key, provider.name, env.get("WATSONX_IAM_URL")))
     return Access([_header(provider.auth, key)], key)
 
 
@@ -56,7 +62,7 @@ def _header(scheme: str, key: str) -> tuple[str, str]:
 
 
 def _check_kind(provider: Provider, params: Params) -> None:
-    kind = {"aws": "AWS", "google": "vertex_ai"}.get(provider.auth, "Azure" if provider.azure else "")
+    kind = {"aws": "AWS", "google": "vertex_ai", "ibm": "watsonx"}.get(provider.auth, "Azure" if provider.azure else "")
     for name, owner in _OF_ONE.items():
         if params.get(name) is not None and owner != kind:
             raise ConfigError(f"{name}: is for {owner}; {provider.name} takes api_key", param=name)
@@ -106,8 +112,6 @@ def _amazon(provider: Provider, params: Params, env: Mapping[str, str], key: str
     ):
         if params.get(name) and not params.get(other):
             raise ConfigError(f"{other}: is missing; it goes with {name}", param=other)
-    from turnout_adapters.auth.aws import AWSAuth  # noqa: PLC0415 (only who uses AWS pays for it)
-
     region = aws_region(params, env, model)
     if region is None:
         raise ConfigError("aws_region_name: signing needs a region; set aws_region_name", param="aws_region_name")
@@ -124,17 +128,9 @@ def _google(provider: Provider, params: Params, env: Mapping[str, str], key: str
         raise ConfigError("api_key and vertex_credentials are both given; give one of them", param="vertex_credentials")
     if key is not None:
         return Access([("authorization", f"Bearer {clean(key, 'api_key')}")], key)
-    from turnout_adapters.auth.google import GoogleAuth, credentials_info  # noqa: PLC0415
-
     info = credentials_info(given or env.get("VERTEXAI_CREDENTIALS"))
     owner = (info or {}).get("client_email")
     return Access([], owner, auth=GoogleAuth(info, provider.name))
-
-
-def _ibm(provider: Provider, env: Mapping[str, str], key: str) -> Access:
-    from turnout_adapters.auth.ibm import IBMAuth  # noqa: PLC0415
-
-    return Access([], key, auth=IBMAuth(key, provider.name, env.get("WATSONX_IAM_URL")))
 
 
 def clean(secret: str, name: str) -> str:

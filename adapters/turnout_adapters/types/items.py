@@ -77,6 +77,8 @@ class Reasoning(Item):
     type: str = "reasoning"
     id: str
     summary: list[ContentPart] = []
+    content: list[ContentPart] | None = None
+    """The reasoning itself, from models that show it."""
 
 
 class FunctionCall(Item):

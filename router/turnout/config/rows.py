@@ -17,7 +17,7 @@ _OWN = frozenset(
     """
     model api_key api_base base_url api_version azure_ad_token azure_ad_token_provider organization project
     aws_access_key_id aws_secret_access_key aws_session_token aws_region_name aws_profile_name
-    vertex_project vertex_location vertex_credentials watsonx_region_name project_id space_id CLOUDFLARE_ACCOUNT_ID
+    vertex_project vertex_location vertex_credentials watsonx_region_name token project_id space_id CLOUDFLARE_ACCOUNT_ID
     custom_llm_provider wire rpm tpm weight order max_parallel_requests timeout request_timeout stream_timeout
     cooldown_time tags region_name input_cost_per_token output_cost_per_token extra_headers extra_body drop_params
     max_input_tokens

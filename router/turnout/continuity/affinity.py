@@ -208,6 +208,8 @@ class Sealer:
     remember: Callable[[str], None]
     own_items: bool = True
     """Items that only their account can read get an id of ours too."""
+    wrapped: dict[str, str] = field(default_factory=dict[str, str])
+    """Ids of such items so far, by the provider's: the events inside an item name it too."""
 
     def result(self, result: Result) -> None:
         """Wraps every id of ours on a complete result."""
@@ -231,7 +233,8 @@ class Sealer:
             and isinstance(getattr(item, "id", None), str)
             and item.id
         ):
-            item.id = self.wrap(item.id)
+            upstream = item.id
+            item.id = self.wrapped[upstream] = self.wrap(upstream)
 
     def event(self, event: StreamEvent) -> None:
         """Wraps the ids on one event, the same way as on the complete result."""
@@ -243,9 +246,8 @@ class Sealer:
         item = getattr(event, "item", None)
         if item is not None:
             self.item(item)
-        elif (
-            self.own_items
-            and event.type.startswith("response.reasoning")
-            and isinstance(getattr(event, "item_id", None), str)
-        ):
-            fields.item_id = self.wrap(fields.item_id)
+        elif self.own_items and isinstance(getattr(event, "item_id", None), str):
+            if fields.item_id in self.wrapped:
+                fields.item_id = self.wrapped[fields.item_id]
+            elif event.type.startswith("response.reasoning"):
+                fields.item_id = self.wrap(fields.item_id)

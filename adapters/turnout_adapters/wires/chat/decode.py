@@ -32,12 +32,15 @@ class ChatTeller:
         self._calls: dict[object, dict[str, Any]] = {}
         self._last: object = None
         self._reason = ""
+        self._is_whole = False
+        """A complete answer has a message. (Perplexity's chunks have one too, beside the delta, of all so far.)"""
         self._text: list[str] = []
         self._sources: list[str] = []
         self._titles: dict[str, str] = {}
 
     def whole(self, body: Mapping[str, Any], builder: ResponseBuilder) -> None:
         """A complete answer; one without a finish reason ended all the same."""
+        self._is_whole = True
         self.tell(None, body, builder)
         if objects(body.get("choices")):
             self._reason = self._reason or "stop"
@@ -55,7 +58,7 @@ class ChatTeller:
         for found in objects(fields.get("search_results")):
             self._titles[string(found.get("url"))] = string(found.get("title"))
         for choice in objects(fields.get("choices"))[:1]:
-            delta = an_object(choice.get("delta")) or an_object(choice.get("message"))
+            delta = an_object(choice.get("message" if self._is_whole else "delta"))
             self._delta(delta, an_object(choice.get("logprobs")), builder)
             if choice.get("finish_reason"):
                 self._finished(choice, builder)
@@ -91,7 +94,7 @@ class ChatTeller:
             self._end_thought(builder)
             builder.refusal(refusal)
         audio = an_object(delta.get("audio"))
-        if audio:
+        if any(audio.values()):
             self._say(string(audio.get("transcript")), [], builder)
             builder.extra["audio"] = {**builder.extra.get("audio", {}), **audio}
         for found in objects(delta.get("annotations")):
@@ -102,7 +105,7 @@ class ChatTeller:
         for call in objects(delta.get("tool_calls")):
             self._call(call, builder)
         legacy = an_object(delta.get("function_call"))
-        if legacy:
+        if any(legacy.values()):
             self._call({"index": 0, "function": legacy}, builder)
 
     def _reasoning(self, delta: Mapping[str, Any], builder: ResponseBuilder) -> None:
@@ -165,7 +168,7 @@ class ChatTeller:
         self._end_thought(builder)
         key = self._slot(call)
         slot = self._calls[key]
-        custom = an_object(call.get("custom"))
+        custom = an_object(call.get("custom")) if call.get("type") == "custom" else an_object(None)
         function = an_object(call.get("function")) or custom
         if not slot["name"]:
             slot["name"] = string(function.get("name"))

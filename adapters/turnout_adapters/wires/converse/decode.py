@@ -161,9 +161,10 @@ class ConverseTeller:
             elif "reasoning" in block:
                 self._seal(block, builder)
                 builder.close()
-            elif "begin" in block:
+            elif "begin" in block or block["citations"]:
+                begin = block.get("begin", builder.text_length())
                 for citation in block["citations"]:
-                    builder.annotate(annotation(citation, block["begin"], builder.text_length()))
+                    builder.annotate(annotation(citation, begin, builder.text_length()))
             elif "call" in block:
                 builder.close()
 
