@@ -1,13 +1,13 @@
 """One attempt: encode, send, decode. What comes back is a result, or a stream whose first output has arrived."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from turnout.context import Call
 from turnout.engine.leases import Lease
 from turnout.engine.port import IO, ByteStream, Opened
-from turnout.errors import APIError, APITimeoutError, ContentPolicyViolationError
+from turnout.errors import APIError, APITimeoutError, BadRequestError, ContentPolicyViolationError
 from turnout_adapters.adapter import Adapter, HTTPReply, HTTPRequest, StreamDecoder, Target, WireCall
 from turnout_adapters.kinds import Kind
 from turnout_adapters.refusals import error_for, kind_of, refusal_of, request_id_of
@@ -79,12 +79,39 @@ async def _let_in(request: HTTPRequest, target: Target, io: IO, give_up: float) 
     return auth.apply(request)
 
 
+def _without_reasoning(wired: WireCall, error: BadRequestError) -> WireCall | None:
+    """The call as for an account that can read none of the reasoning in the input, if that is what it refused.
+
+    Whose reasoning it is, is known only with an id_secret; without one, another account's is found out here.
+    """
+    if error.code != "invalid_encrypted_content" and "encrypted content" not in error.message.lower():
+        return None
+    items: object = wired.body.get("input")
+    listed = cast("Sequence[object]", items) if isinstance(items, list | tuple) else ()
+    every = frozenset(index for index, item in enumerate(listed) if _is_reasoning(item))
+    return replace(wired, foreign=every) if every - wired.foreign else None
+
+
+def _is_reasoning(item: object) -> bool:
+    return isinstance(item, Mapping) and cast("Mapping[str, Any]", item).get("type") == "reasoning"
+
+
 async def send_unary(call: Call, lease: Lease, io: IO, timeout: float) -> Result:
     """Sends and decodes a complete answer. Raises APIError."""
-    spec = lease.deployment.spec
-    adapter: Adapter = spec.adapter
     wired = wire_call(call, lease, io)
     give_up = io.now() + timeout
+    try:
+        return await _unary(wired, call, lease, io, give_up)
+    except BadRequestError as error:
+        again = _without_reasoning(wired, error)
+        if again is None:
+            raise
+    return await _unary(again, call, lease, io, give_up)
+
+
+async def _unary(wired: WireCall, call: Call, lease: Lease, io: IO, give_up: float) -> Result:
+    spec = lease.deployment.spec
+    adapter: Adapter = spec.adapter
     reply = await _answered(_encoded(wired, lease), lease, io, give_up)
     while (more := adapter.follow(wired, spec.target, reply)) is not None:
         if more.pause:
@@ -144,10 +171,20 @@ async def send_stream(call: Call, lease: Lease, io: IO, timeout: float) -> Begun
 
     A background response is handed over at its first event: it lives on at the provider, and must not be made twice.
     """
-    spec = lease.deployment.spec
-    adapter: Adapter = spec.adapter
     wired = wire_call(call, lease, io)
     give_up = io.now() + timeout
+    try:
+        return await _begin(wired, call, lease, io, give_up)
+    except BadRequestError as error:
+        again = _without_reasoning(wired, error)
+        if again is None:
+            raise
+    return await _begin(again, call, lease, io, give_up)
+
+
+async def _begin(wired: WireCall, call: Call, lease: Lease, io: IO, give_up: float) -> Begun:
+    spec = lease.deployment.spec
+    adapter: Adapter = spec.adapter
     idle = spec.stream_timeout or IDLE
     request = _encoded(wired, lease)
     if adapter.two_steps:

@@ -1,0 +1,111 @@
+"""A server on a local socket whose answers a function makes; it keeps what it was asked."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+
+@dataclass
+class Asked:
+    """One request as it arrived."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    raw: bytes
+
+    @property
+    def path(self) -> str:
+        return unquote(urlsplit(self.target).path)
+
+    @property
+    def query(self) -> str:
+        return urlsplit(self.target).query
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.raw) if self.raw else {}
+
+
+@dataclass
+class Answer:
+    """What to say."""
+
+    status: int = 200
+    body: Any = None
+    raw: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def data(self) -> bytes:
+        return self.raw if self.raw is not None else json.dumps(self.body).encode()
+
+
+Handler = Callable[[Asked], Answer]
+
+
+@dataclass
+class Server:
+    url: str = ""
+    seen: list[Asked] = field(default_factory=list)
+
+    @property
+    def last(self) -> Asked:
+        return self.seen[-1]
+
+
+@contextmanager
+def serving(handler: Handler) -> Iterator[Server]:
+    """Runs the server in a thread. An error in the handler is an answer of 599, which no client takes for good."""
+    server = Server()
+    loop = asyncio.new_event_loop()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                asked = await _read(reader)
+                server.seen.append(asked)
+                try:
+                    answer = handler(asked)
+                except Exception as error:
+                    answer = Answer(599, {"error": {"message": f"{type(error).__name__}: {error}"}})
+                head = {"content-type": "application/json", **answer.headers, "content-length": str(len(answer.data))}
+                lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+                writer.write(f"HTTP/1.1 {answer.status} X\r\n{lines}\r\n".encode() + answer.data)
+                await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    async def start() -> asyncio.Server:
+        found = await asyncio.start_server(connected, "127.0.0.1", 0)
+        server.url = f"http://127.0.0.1:{found.sockets[0].getsockname()[1]}"
+        return found
+
+    running = loop.run_until_complete(start())
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(running.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+            loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+        loop.close()
+
+
+async def _read(reader: asyncio.StreamReader) -> Asked:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+    raw = await reader.readexactly(int(headers.get("content-length", 0)))
+    method, target, _ = head[0].split(" ")
+    return Asked(method, target, headers, raw)
