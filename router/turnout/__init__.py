@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     )
     from turnout.router import Router
     from turnout.single import (
+        acancel_responses,
         adelete_responses,
         aget_responses,
         aresponses,
+        cancel_responses,
         delete_responses,
         get_responses,
         responses,
@@ -58,7 +60,10 @@ _HOMES: dict[str, str] = {
         UnsupportedParameterError
     """,
     "turnout.router": "Router",
-    "turnout.single": "adelete_responses aget_responses aresponses delete_responses get_responses responses",
+    "turnout.single": """
+        acancel_responses adelete_responses aget_responses aresponses cancel_responses delete_responses get_responses
+        responses
+    """,
     "turnout.streams": "AsyncStream Stream",
     "turnout_adapters.dialect": "Dialect",
     "turnout_adapters.provider": "Provider",
@@ -105,9 +110,11 @@ __all__ = [
     "UnknownModelError",
     "UnsupportedParameterError",
     "__version__",
+    "acancel_responses",
     "adelete_responses",
     "aget_responses",
     "aresponses",
+    "cancel_responses",
     "delete_responses",
     "get_responses",
     "responses",

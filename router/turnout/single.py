@@ -102,6 +102,20 @@ async def adelete_responses(response_id: str, **params: Any) -> DeletedResponse:
         return await router.adelete_responses(response_id, **rest)
 
 
+def cancel_responses(response_id: str, **params: Any) -> Response:
+    """Cancels a background response; see `get_responses` for where."""
+    connection, rest = _split(params)
+    with _router(_candidates(connection)) as router:
+        return router.cancel_responses(response_id, **rest)
+
+
+async def acancel_responses(response_id: str, **params: Any) -> Response:
+    """Async twin of `cancel_responses`."""
+    connection, rest = _split(params)
+    async with _router(_candidates(connection)) as router:
+        return await router.acancel_responses(response_id, **rest)
+
+
 def _split(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     connection = {name: value for name, value in params.items() if name in _CONNECTION}
     return connection, {name: value for name, value in params.items() if name not in _CONNECTION}

@@ -60,7 +60,7 @@ class AnthropicWire(TranslatedWire):
     def _path(self, call: WireCall) -> str:
         if self._platform == "bedrock":
             verb = "invoke-with-response-stream" if call.stream else "invoke"
-            return f"/model/{quote(call.model, safe='')}/{verb}"
+            return f"/model/{quote(call.model, safe=':')}/{verb}"
         verb = "streamRawPredict" if call.stream else "rawPredict"
         return f"/publishers/anthropic/models/{quote(call.model, safe='@')}:{verb}"
 
