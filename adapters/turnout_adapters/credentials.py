@@ -15,7 +15,8 @@ Params = Mapping[str, Any]
 _OF_ONE = {
     "azure_ad_token": "Azure", "azure_ad_token_provider": "Azure", "vertex_credentials": "vertex_ai",
     "vertex_project": "vertex_ai", "vertex_location": "vertex_ai", "aws_access_key_id": "AWS",
-    "token": "watsonx", "aws_secret_access_key": "AWS", "aws_session_token": "AWS", "aws_region_name": "AWS", "aws_profile_name": "AWS",
+    "aws_secret_access_key": "AWS", "aws_session_token": "AWS", "aws_region_name": "AWS", "aws_profile_name": "AWS",
+    "token": "watsonx",
 }  # fmt: skip
 
 

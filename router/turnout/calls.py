@@ -47,6 +47,7 @@ OPTIONS = frozenset(
         "litellm_metadata",
         "raise_on_content_filter",
         "text_format",
+        "wire",
     }
 )
 
@@ -163,6 +164,7 @@ class CallBuilder:
             retries=retries,
             fallbacks=self._fallbacks(options.get("fallbacks")),
             extra_headers=_mapping(options, "extra_headers"),
+            wire=_text(options, "wire"),
             drop_params=_flag(options, "drop_params"),
             raise_on_content_filter=bool(_flag(options, "raise_on_content_filter", defaults.raise_on_content_filter)),
             **more,

@@ -47,6 +47,8 @@ class Call:
     """Fields of the wire's own body, sent as they are."""
     drop_params: bool | None = None
     """None: as the deployment says."""
+    wire: str | None = None
+    """The wire to use, where a deployment's provider speaks several."""
     raise_on_content_filter: bool = False
     text_format: Any = None
     """The pydantic model that the text is parsed into."""

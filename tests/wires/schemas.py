@@ -1,5 +1,6 @@
 """The providers' published schemas as judges of bodies."""
 
+from itertools import pairwise
 from typing import Any
 
 from anthropic.types.message_create_params import MessageCreateParamsBase, MessageCreateParamsNonStreaming
@@ -32,7 +33,7 @@ def check_anthropic(body: Json) -> None:
     unknown = set(plain) - set(MessageCreateParamsBase.__annotations__) - _SAMPLING - {"stream", "anthropic_version"}
     assert not unknown, unknown
     roles = [message["role"] for message in body["messages"]]
-    assert all(one != other for one, other in zip(roles, roles[1:], strict=False)), "messages alternate"
+    assert all(one != other for one, other in pairwise(roles)), "messages alternate"
     thinking = body.get("thinking", {})
     assert thinking.get("budget_tokens", 0) < body["max_tokens"]
 
@@ -54,7 +55,7 @@ def check_converse(body: Json) -> None:
     assert not report.has_errors(), report.generate_report()
     roles = [message["role"] for message in body["messages"]]
     assert roles[0] == "user"
-    assert all(one != other for one, other in zip(roles, roles[1:], strict=False)), "messages alternate"
+    assert all(one != other for one, other in pairwise(roles)), "messages alternate"
 
 
 def check_chat(body: Json) -> None:

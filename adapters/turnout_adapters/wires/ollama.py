@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from turnout_adapters.adapter import HTTPReply, Target, WireCall
 from turnout_adapters.builder import ResponseBuilder
@@ -14,7 +14,7 @@ from turnout_adapters.framing import Lines
 from turnout_adapters.params import check_params
 from turnout_adapters.reading import read
 from turnout_adapters.refusals import stream_error
-from turnout_adapters.request import Request
+from turnout_adapters.request import Request, ToolCall, arguments_of
 from turnout_adapters.translated import Encoded, TranslatedWire
 from turnout_adapters.types import Response
 from turnout_adapters.wires.chat.content import Block, messages
@@ -70,6 +70,7 @@ def _tool(tool: Any) -> Block:
 def _messages(request: Request) -> list[Block]:
     """Chat messages with images beside the text, arguments as objects, and the names of tools on their outputs."""
     names: dict[str, str] = {}
+    given = iter([arguments_of(one) for turn in request.turns for one in turn.parts if isinstance(one, ToolCall)])
     found = messages(request, Dialect())
     for message in found:
         content = message.get("content")
@@ -79,7 +80,7 @@ def _messages(request: Request) -> list[Block]:
             message["content"] = ""
         for call in message.get("tool_calls", ()):
             names[call["id"]] = call["function"]["name"]
-            call["function"]["arguments"] = from_json(call["function"]["arguments"] or "{}")
+            call["function"]["arguments"] = next(given)
         if message["role"] == "tool":
             message["tool_name"] = names.get(message["tool_call_id"], "")
     return found

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from typing import Any
 
 from turnout.config import check
-from turnout.errors import ConfigError
+from turnout.errors import ConfigError, UnsupportedParameterError
 from turnout_adapters.adapter import Adapter, Target
 from turnout_adapters.provider import Provider
 from turnout_adapters.registry import adapter_for, choose_wire, nearest, place_of, split_model
@@ -17,7 +18,8 @@ _OWN = frozenset(
     """
     model api_key api_base base_url api_version azure_ad_token azure_ad_token_provider organization project
     aws_access_key_id aws_secret_access_key aws_session_token aws_region_name aws_profile_name
-    vertex_project vertex_location vertex_credentials watsonx_region_name token project_id space_id CLOUDFLARE_ACCOUNT_ID
+    vertex_project vertex_location vertex_credentials watsonx_region_name token project_id space_id
+    CLOUDFLARE_ACCOUNT_ID
     custom_llm_provider wire rpm tpm weight order max_parallel_requests timeout request_timeout stream_timeout
     cooldown_time tags region_name input_cost_per_token output_cost_per_token extra_headers extra_body drop_params
     max_input_tokens
@@ -79,6 +81,20 @@ class DeploymentSpec:
     input_cost_per_token: float | None = None
     output_cost_per_token: float | None = None
     model_info: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    rewire: Callable[[str], tuple[Adapter, Target]] | None = field(default=None, compare=False)
+    """Adapter and target of another wire of the provider, for a call that asks for it. Raises ConfigError."""
+
+    def on(self, wire: str | None) -> tuple[Adapter, Target]:
+        """Adapter and target: the deployment's own, or those of the wire asked for.
+
+        Raises UnsupportedParameterError if the provider does not speak it.
+        """
+        if wire is None or wire == self.adapter.wire or self.rewire is None:
+            return self.adapter, self.target
+        try:
+            return self.rewire(wire)
+        except ConfigError as error:
+            raise UnsupportedParameterError(error.message, provider=self.provider, param="wire") from None
 
     def __repr__(self) -> str:
         return f"DeploymentSpec({self.id!r}, {self.model_group!r}, {self.provider}/{self.model})"
@@ -178,8 +194,21 @@ def _spec(
         region=_optional_text(params.get("region_name", info.get("region")), f"{at}.region_name"),
         order=1 if "order" not in params else check.whole(params["order"], f"{at}.order"),
         model_info=info,
+        rewire=lru_cache(maxsize=8)(partial(_rewired, provider, params, owner, env, upstream)),
         **_numbers(params, info, at),
     )
+
+
+def _rewired(
+    provider: Provider,
+    params: Mapping[str, Any],
+    account: str | None,
+    env: Mapping[str, str],
+    upstream: str,
+    wire: str,
+) -> tuple[Adapter, Target]:
+    chosen, _ = choose_wire(provider, upstream, {**params, "wire": wire})
+    return adapter_for(provider, chosen), place_of(provider, params, account, env, upstream, chosen).target
 
 
 def _numbers(params: Mapping[str, Any], info: Mapping[str, Any], at: str) -> dict[str, Any]:

@@ -62,20 +62,41 @@ def wire_call(call: Call, lease: Lease, io: IO) -> WireCall:
     )
 
 
-def _encoded(wired: WireCall, lease: Lease) -> HTTPRequest:
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Where one attempt goes."""
+
+    adapter: Adapter
+    target: Target
+    provider: str
+    io: IO
+    give_up: float
+
+    @property
+    def left(self) -> float:
+        """Seconds until the attempt's timeout."""
+        return max(self.give_up - self.io.now(), 0.0)
+
+
+def _line(call: Call, lease: Lease, io: IO, timeout: float) -> _Line:
     spec = lease.deployment.spec
-    request = spec.adapter.request(wired, spec.target)
+    adapter, target = spec.on(call.wire)
+    return _Line(adapter, target, spec.provider, io, io.now() + timeout)
+
+
+def _encoded(wired: WireCall, lease: Lease, line: _Line) -> HTTPRequest:
+    request = line.adapter.request(wired, line.target)
     lease.notes, lease.warnings = request.notes, request.warnings
     return request
 
 
-async def _let_in(request: HTTPRequest, target: Target, io: IO, give_up: float) -> HTTPRequest:
+async def _let_in(request: HTTPRequest, line: _Line) -> HTTPRequest:
     """The request with credentials that expire or sign, renewed if need be."""
-    auth = target.auth
+    auth = line.target.auth
     if auth is None:
         return request
-    if not auth.ready(io.unix()):
-        await io.refresh(auth, max(give_up - io.now(), 0.0))
+    if not auth.ready(line.io.unix()):
+        await line.io.refresh(auth, line.left)
     return auth.apply(request)
 
 
@@ -98,51 +119,58 @@ def _is_reasoning(item: object) -> bool:
 
 async def send_unary(call: Call, lease: Lease, io: IO, timeout: float) -> Result:
     """Sends and decodes a complete answer. Raises APIError."""
-    wired = wire_call(call, lease, io)
-    give_up = io.now() + timeout
+    wired, line = wire_call(call, lease, io), _line(call, lease, io, timeout)
     try:
-        return await _unary(wired, call, lease, io, give_up)
+        return await _unary(wired, call, lease, line)
     except BadRequestError as error:
         again = _without_reasoning(wired, error)
         if again is None:
             raise
-    return await _unary(again, call, lease, io, give_up)
+    return await _unary(again, call, lease, line)
 
 
-async def _unary(wired: WireCall, call: Call, lease: Lease, io: IO, give_up: float) -> Result:
-    spec = lease.deployment.spec
-    adapter: Adapter = spec.adapter
-    reply = await _answered(_encoded(wired, lease), lease, io, give_up)
-    while (more := adapter.follow(wired, spec.target, reply)) is not None:
+async def _unary(wired: WireCall, call: Call, lease: Lease, line: _Line) -> Result:
+    adapter, io = line.adapter, line.io
+    reply = await _answered(_encoded(wired, lease, line), line)
+    while (more := adapter.follow(wired, line.target, reply)) is not None:
         if more.pause:
-            await io.wait(io.waiter(), min(more.pause, max(give_up - io.now(), 0.0)))
-        reply = await _answered(more.request, lease, io, give_up)
+            await io.wait(io.waiter(), min(more.pause, line.left))
+        reply = await _answered(more.request, line)
     result = adapter.response(wired, reply)
     if call.operation == "create":
-        failure = _failure_worth_a_retry(result, spec.provider) or _filtered(result, call, spec.provider)
+        failure = _failure_worth_a_retry(result, line.provider) or _filtered(result, call, line.provider)
         if failure is not None:
             failure.request_id = request_id_of(reply.headers)
             raise failure
     return result
 
 
-async def _answered(request: HTTPRequest, lease: Lease, io: IO, give_up: float) -> HTTPReply:
+async def _answered(request: HTTPRequest, line: _Line) -> HTTPReply:
     """One request and its good answer. Credentials that were refused are renewed once, if they can be."""
-    spec = lease.deployment.spec
-    auth = spec.target.auth
-    for renewed in (auth is None, True):
-        left = give_up - io.now()
-        if left <= 0:
-            raise APITimeoutError("no answer before the attempt's timeout")
-        ready = await _let_in(request, spec.target, io, give_up)
-        reply = await io.send(ready, left)
-        if 200 <= reply.status < 300:
-            return reply
-        error = spec.adapter.error(without_credentials(reply, ready), spec.provider, io.unix())
-        if renewed or error.kind is not Kind.AUTHENTICATION or auth is None:
-            raise error
-        auth.forget()
-    raise AssertionError("unreachable")
+    left = line.left
+    if left <= 0:
+        raise APITimeoutError("no answer before the attempt's timeout")
+    ready = await _let_in(request, line)
+    reply = await line.io.send(ready, left)
+    if not 200 <= reply.status < 300:
+        _check_renewal(line, reply, ready)
+        ready = await _let_in(request, line)
+        reply = await line.io.send(ready, line.left)
+    if not 200 <= reply.status < 300:
+        raise _refused(line, reply, ready)
+    return reply
+
+
+def _check_renewal(line: _Line, reply: HTTPReply, request: HTTPRequest) -> None:
+    """Returns if fresh credentials may help; raises the error that the answer is, if not."""
+    error, auth = _refused(line, reply, request), line.target.auth
+    if auth is None or error.kind is not Kind.AUTHENTICATION:
+        raise error
+    auth.forget()
+
+
+def _refused(line: _Line, reply: HTTPReply, request: HTTPRequest) -> APIError:
+    return line.adapter.error(without_credentials(reply, request), line.provider, line.io.unix())
 
 
 def _failure_worth_a_retry(result: Result, provider: str) -> APIError | None:
@@ -171,56 +199,52 @@ async def send_stream(call: Call, lease: Lease, io: IO, timeout: float) -> Begun
 
     A background response is handed over at its first event: it lives on at the provider, and must not be made twice.
     """
-    wired = wire_call(call, lease, io)
-    give_up = io.now() + timeout
+    wired, line = wire_call(call, lease, io), _line(call, lease, io, timeout)
+    idle = lease.deployment.spec.stream_timeout or IDLE
     try:
-        return await _begin(wired, call, lease, io, give_up)
+        return await _begin(wired, call, lease, line, idle)
     except BadRequestError as error:
         again = _without_reasoning(wired, error)
         if again is None:
             raise
-    return await _begin(again, call, lease, io, give_up)
+    return await _begin(again, call, lease, line, idle)
 
 
-async def _begin(wired: WireCall, call: Call, lease: Lease, io: IO, give_up: float) -> Begun:
-    spec = lease.deployment.spec
-    adapter: Adapter = spec.adapter
-    idle = spec.stream_timeout or IDLE
-    request = _encoded(wired, lease)
+async def _begin(wired: WireCall, call: Call, lease: Lease, line: _Line, idle: float) -> Begun:
+    adapter = line.adapter
+    request = _encoded(wired, lease, line)
     if adapter.two_steps:
-        more = adapter.follow(wired, spec.target, await _answered(request, lease, io, give_up))
+        more = adapter.follow(wired, line.target, await _answered(request, line))
         request = request if more is None else more.request
-    opened = await _opened(request, lease, io, give_up, idle)
+    opened = await _opened(request, line, idle)
     try:
         begun = Begun([], adapter.decoder(wired), opened.body, idle, request_id_of(opened.headers))
-        await _until_first_output(
-            begun, call, io, give_up, eager=bool(wired.body.get("background")), provider=spec.provider
-        )
+        await _until_first_output(begun, call, line, eager=bool(wired.body.get("background")))
     except BaseException:
         await opened.body.close()
         raise
     return begun
 
 
-async def _opened(request: HTTPRequest, lease: Lease, io: IO, give_up: float, idle: float) -> Opened:
+async def _opened(request: HTTPRequest, line: _Line, idle: float) -> Opened:
     """A good answer whose body is still arriving. Credentials that were refused are renewed once, if they can be."""
-    spec = lease.deployment.spec
-    auth = spec.target.auth
-    for renewed in (auth is None, True):
-        ready = await _let_in(request, spec.target, io, give_up)
-        opened = await io.open(ready, max(give_up - io.now(), 0.0), idle)
-        if 200 <= opened.status < 300:
-            return opened
-        try:
-            body = await _error_body(opened.body, io, give_up)
-        finally:
-            await opened.body.close()
-        reply = HTTPReply(opened.status, opened.headers, body)
-        error = spec.adapter.error(without_credentials(reply, ready), spec.provider, io.unix())
-        if renewed or error.kind is not Kind.AUTHENTICATION or auth is None:
-            raise error
-        auth.forget()
-    raise AssertionError("unreachable")
+    ready = await _let_in(request, line)
+    opened = await line.io.open(ready, line.left, idle)
+    if not 200 <= opened.status < 300:
+        _check_renewal(line, await _read_all(opened, line), ready)
+        ready = await _let_in(request, line)
+        opened = await line.io.open(ready, line.left, idle)
+    if not 200 <= opened.status < 300:
+        raise _refused(line, await _read_all(opened, line), ready)
+    return opened
+
+
+async def _read_all(opened: Opened, line: _Line) -> HTTPReply:
+    """The whole of an answer that is an error."""
+    try:
+        return HTTPReply(opened.status, opened.headers, await _error_body(opened.body, line.io, line.give_up))
+    finally:
+        await opened.body.close()
 
 
 def without_credentials(reply: HTTPReply, request: HTTPRequest) -> HTTPReply:
@@ -241,8 +265,8 @@ async def _error_body(body: ByteStream, io: IO, give_up: float) -> bytes:
     return b"".join(parts)
 
 
-async def _until_first_output(begun: Begun, call: Call, io: IO, give_up: float, *, eager: bool, provider: str) -> None:
-    replay = call.operation == "retrieve"
+async def _until_first_output(begun: Begun, call: Call, line: _Line, *, eager: bool) -> None:
+    replay, io, give_up, provider = call.operation == "retrieve", line.io, line.give_up, line.provider
     while True:
         left = give_up - io.now()
         if left <= 0:

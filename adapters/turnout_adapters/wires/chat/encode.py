@@ -26,7 +26,7 @@ def encode(request: Request, dialect: Dialect) -> Block:
     for name in sorted(mapped - {"top_logprobs", "text.verbosity", "parallel_tool_calls"} - dialect.refused):
         if request.get(name) is not None:
             body[name] = request.get(name)
-    if mapping(request.get("prompt_cache_options"), "prompt_cache_options").get("ttl") == "12h":
+    if body.get("prompt_cache_options", {}).get("ttl") == "12h":
         request.draft.unsupported("prompt_cache_options.ttl", "chat completions keep a cache for 30m only")
         body["prompt_cache_options"] = {**body["prompt_cache_options"], "ttl": "30m"}
     _tools(request, dialect, body)

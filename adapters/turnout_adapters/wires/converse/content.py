@@ -88,6 +88,9 @@ def _native(request: Request, block: Mapping[str, Any], family: str) -> list[Blo
 
 
 def _result(request: Request, part: ToolResult) -> Block:
+    for one in part.parts:
+        if isinstance(one, Media) and one.kind == "audio":
+            request.draft.refuse(one.where, "the outputs of tools hold no sound there")
     content = [{"text": one.text} if isinstance(one, Text) else _media(request, one) for one in part.parts]
     if len(content) == 1 and isinstance(part.parts[0], Text):
         value = _object(part.parts[0].text)

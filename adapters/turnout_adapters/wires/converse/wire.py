@@ -14,9 +14,6 @@ from turnout_adapters.wires.converse.decode import ConverseTeller
 from turnout_adapters.wires.converse.encode import TEXT_TOOL, encode, is_claude, uses_text_tool
 
 
-# A colon stays as it is in paths: some HTTP clients undo its escape, which would break the signature.
-
-
 class ConverseWire(TranslatedWire):
     """Bedrock's own API for all models. Stateless."""
 
@@ -28,6 +25,7 @@ class ConverseWire(TranslatedWire):
         request = read(call, self.provider, family)
         body = encode(request, family)
         verb = "converse-stream" if call.stream else "converse"
+        # a colon stays as it is: some HTTP clients undo its escape, which would break the signature
         return Encoded(f"/model/{quote(call.model, safe=':')}/{verb}", body, request.draft)
 
     def decode(self, call: WireCall, reply: HTTPReply) -> Response:
