@@ -9,7 +9,6 @@ import json
 import os
 import random
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from tests.servers import listening, read_request
 from turnout.sim.faults import error_body
 from turnout.sim.replies import encode_event, response_object, stream_events
 
@@ -202,44 +202,19 @@ class Replay:
 def replaying() -> Iterator[Replay]:
     """Runs a replay server in a thread."""
     replay = Replay()
-    loop = asyncio.new_event_loop()
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                await _answer(replay, reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _answer(replay, reader, writer)
 
-    async def start() -> asyncio.Server:
-        server = await asyncio.start_server(connected, "127.0.0.1", 0)
-        replay.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        return server
-
-    server = loop.run_until_complete(start())
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
+    with listening(talk) as replay.url:
         yield replay
-    finally:
-        loop.call_soon_threadsafe(server.close)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-            loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
-        loop.close()
 
 
 async def _answer(replay: Replay, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
-    raw = await reader.readexactly(int(headers.get("content-length", 0)))
-    replay.seen.append(json.loads(raw) if raw else {})
-    replay.paths.append(head[0].split(" ")[1])
-    replay.headers.append(headers)
+    asked = await read_request(reader)
+    replay.seen.append(asked.body)
+    replay.paths.append(asked.target)
+    replay.headers.append(asked.headers)
     exchange = replay.exchange
     assert exchange is not None
     data = exchange.raw

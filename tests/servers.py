@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,40 +59,28 @@ class Server:
         return self.seen[-1]
 
 
+Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
 @contextmanager
-def serving(handler: Handler) -> Iterator[Server]:
-    """Runs the server in a thread. An error in the handler is an answer of 599, which no client takes for good."""
-    server = Server()
+def listening(talk: Connected) -> Iterator[str]:
+    """Runs a server in a thread; `talk` handles one request and its answer. Gives the server's address."""
     loop = asyncio.new_event_loop()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                asked = await _read(reader)
-                server.seen.append(asked)
-                try:
-                    answer = handler(asked)
-                except Exception as error:
-                    answer = Answer(599, {"error": {"message": f"{type(error).__name__}: {error}"}})
-                head = {"content-type": "application/json", **answer.headers, "content-length": str(len(answer.data))}
-                lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
-                writer.write(f"HTTP/1.1 {answer.status} X\r\n{lines}\r\n".encode() + answer.data)
-                await writer.drain()
+                await talk(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
 
-    async def start() -> asyncio.Server:
-        found = await asyncio.start_server(connected, "127.0.0.1", 0)
-        server.url = f"http://127.0.0.1:{found.sockets[0].getsockname()[1]}"
-        return found
-
-    running = loop.run_until_complete(start())
+    running = loop.run_until_complete(asyncio.start_server(connected, "127.0.0.1", 0))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        yield server
+        yield f"http://127.0.0.1:{running.sockets[0].getsockname()[1]}"
     finally:
         loop.call_soon_threadsafe(running.close)
         loop.call_soon_threadsafe(loop.stop)
@@ -103,7 +91,29 @@ def serving(handler: Handler) -> Iterator[Server]:
         loop.close()
 
 
-async def _read(reader: asyncio.StreamReader) -> Asked:
+@contextmanager
+def serving(handler: Handler) -> Iterator[Server]:
+    """Serves what a function answers. An error in it is an answer of 599, which no client takes for good."""
+    server = Server()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await read_request(reader)
+        server.seen.append(asked)
+        try:
+            answer = handler(asked)
+        except Exception as error:
+            answer = Answer(599, {"error": {"message": f"{type(error).__name__}: {error}"}})
+        head = {"content-type": "application/json", **answer.headers, "content-length": str(len(answer.data))}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+        writer.write(f"HTTP/1.1 {answer.status} X\r\n{lines}\r\n".encode() + answer.data)
+        await writer.drain()
+
+    with listening(talk) as server.url:
+        yield server
+
+
+async def read_request(reader: asyncio.StreamReader) -> Asked:
+    """One request."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
     raw = await reader.readexactly(int(headers.get("content-length", 0)))

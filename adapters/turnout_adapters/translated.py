@@ -1,5 +1,6 @@
 """The frame of every wire that is translated: one operation, a body to encode, an answer to decode."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self, cast
 
@@ -28,7 +29,7 @@ class Encoded(NamedTuple):
     query: str = ""
 
 
-class TranslatedWire:
+class TranslatedWire(ABC):
     """Base of the adapters. A wire says `encode`, `decode` and `decoder`."""
 
     wire = ""
@@ -42,17 +43,17 @@ class TranslatedWire:
         """The adapter as a provider's row wants it."""
         return cls(provider.name)
 
+    @abstractmethod
     def encode(self, call: WireCall, target: Target) -> Encoded:
         """Path and native body. Raises BadRequestError or UnsupportedParameterError naming the parameter."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, call: WireCall, reply: HTTPReply) -> Response:
         """The response in a complete answer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decoder(self, call: WireCall) -> StreamDecoder:
         """A decoder for one stream."""
-        raise NotImplementedError
 
     def request(self, call: WireCall, target: Target) -> HTTPRequest:
         """The bytes to send."""
