@@ -122,7 +122,12 @@ class ContentPolicyViolationError(BadRequestError):
 
 
 class UnsupportedParameterError(BadRequestError):
-    """This provider cannot honour the parameter named in `param`. Raised before any network call."""
+    """This provider cannot honour the parameter named in `param`. Raised before any network call.
+
+    Deployments of other providers in the model group, and its fallbacks, are asked before it is raised.
+    """
+
+    kind = Kind.UNSUPPORTED
 
 
 class AuthenticationError(APIError):

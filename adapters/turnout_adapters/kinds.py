@@ -7,6 +7,8 @@ class Kind(Enum):
     """What went wrong with an attempt. `engine/decide.py` has the one table that says what follows from it."""
 
     BAD_REQUEST = "bad_request"
+    UNSUPPORTED = "unsupported"
+    """This provider cannot honour it; another may."""
     CONTEXT_WINDOW = "context_window"
     CONTENT_POLICY = "content_policy"
     AUTHENTICATION = "authentication"

@@ -118,6 +118,7 @@ _BY_MESSAGE: tuple[tuple[Kind, re.Pattern[str]], ...] = (
 
 _CLASSES: dict[Kind, type[APIError]] = {
     Kind.BAD_REQUEST: errors.BadRequestError,
+    Kind.UNSUPPORTED: errors.UnsupportedParameterError,
     Kind.CONTEXT_WINDOW: errors.ContextWindowExceededError,
     Kind.CONTENT_POLICY: errors.ContentPolicyViolationError,
     Kind.AUTHENTICATION: errors.AuthenticationError,

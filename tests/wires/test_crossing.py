@@ -7,7 +7,7 @@ import pytest
 
 from tests.servers import Answer, Asked, Server, serving
 from tests.wire_answers import Said, answer
-from turnout import Router
+from turnout import Router, UnsupportedParameterError
 from turnout.sim.replies import encode_event, stream_events
 
 Json = dict[str, Any]
@@ -200,3 +200,36 @@ def test_reasoning_of_nobody_knows_whom_is_left_out_when_it_is_refused(
             assert response.status == "completed"
             assert any("reasoning" in note for note in response.route.notes)
             assert len(server.seen) == 2
+
+
+def test_what_one_provider_cannot_honour_goes_to_one_that_can() -> None:
+    """A group of two providers: the call is not refused because it happened to be routed to the wrong one."""
+
+    def handler(asked: Asked) -> Answer:
+        if asked.path == "/v1/messages":
+            return Answer(raw=answer("anthropic-messages", Said(text="claude"), stream=False))
+        return Answer(body=responses_answer([]))
+
+    with serving(handler) as server:
+        rows = [
+            {
+                "model_name": "m",
+                "litellm_params": {"model": "anthropic/claude-sonnet-4-6", "api_key": "k", "api_base": server.url},
+            },
+            {
+                "model_name": "m",
+                "litellm_params": {"model": "openai/gpt-5", "api_key": "k", "api_base": f"{server.url}/v1"},
+            },
+        ]
+        with Router(rows) as router:
+            routes = [router.responses("m", "hi", truncation="auto").route for _ in range(12)]
+            assert {route.attempts[-1].outcome for route in routes} == {"ok"}
+            refused = [attempt for route in routes for attempt in route.attempts[:-1]]
+            assert refused
+            assert {(one.outcome, one.status, one.error) for one in refused} == {
+                ("caller", None, "UnsupportedParameterError")
+            }
+            assert not any(one.path == "/v1/messages" for one in server.seen)
+            assert all(one.state == "ready" for one in router.status())
+        with Router(rows[:1]) as only, pytest.raises(UnsupportedParameterError):
+            only.responses("m", "hi", truncation="auto")

@@ -2,10 +2,12 @@
 
 import threading
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlencode
 
+from pydantic_core import from_json
+
 from turnout_adapters.adapter import Fetch, HTTPRequest
-from turnout_adapters.decoding import json_object, number, string
 from turnout_adapters.errors import AuthenticationError
 
 _URL = "https://iam.cloud.ibm.com/identity/token"
@@ -40,9 +42,16 @@ class IBMAuth:
             if reply.status != 200:
                 text = f"IBM's identity service refused the API key (status {reply.status})"
                 raise AuthenticationError(text, provider=self._provider)
-            fields = json_object(reply.body)
-            self._token = string(fields.get("access_token"))
-            self._until = now + (number(fields.get("expires_in")) or 3600)
+            self._take(reply.body, now)
+
+    def _take(self, body: bytes, now: float) -> None:
+        try:
+            fields: Any = from_json(body)
+            self._token = str(fields["access_token"])
+            self._until = now + float(fields.get("expires_in", 3600))
+        except (ValueError, TypeError, LookupError):
+            text = "IBM's identity service gave no access token"
+            raise AuthenticationError(text, provider=self._provider) from None
 
     def forget(self) -> None:
         """The token was refused: the next call gets a fresh one."""

@@ -25,6 +25,7 @@ class Verdict:
 
 _CALLER = Verdict("caller", retry=False, same=False, fallback=False)
 _CALLER_ELSEWHERE = Verdict("caller", retry=False, same=False, fallback=True)
+_OTHER_PROVIDER = Verdict("caller", retry=True, same=False, fallback=True)
 _THROTTLE = Verdict("throttle", retry=True, same=True, fallback=True)
 _EXHAUSTED = Verdict("throttle", retry=True, same=False, fallback=True)
 _MISCONFIGURED = Verdict("deployment", retry=True, same=False, fallback=True)
@@ -34,6 +35,7 @@ _PROVIDER = Verdict("provider", retry=True, same=True, fallback=True)
 VERDICTS: dict[Kind, Verdict] = {
     Kind.BAD_REQUEST: _CALLER,
     Kind.NOT_FOUND: _CALLER,
+    Kind.UNSUPPORTED: _OTHER_PROVIDER,
     Kind.CONTEXT_WINDOW: _CALLER_ELSEWHERE,
     Kind.CONTENT_POLICY: _CALLER_ELSEWHERE,
     Kind.RATE_LIMIT: _THROTTLE,

@@ -240,7 +240,7 @@ def _note_failure(journey: _Journey, lease: Lease, error: APIError, fleet: Fleet
     tries.again_at[deployment.id] = now + pause
     if not what.same or error.headers.get("x-should-retry") == "false":
         tries.barred.add(deployment.id)
-    if what.outcome == "provider":
+    if what.outcome == "provider" or error.kind is Kind.UNSUPPORTED:
         tries.providers.add(deployment.spec.provider)
     settle_failure(lease, error, what.outcome, fleet, io)
     attempt = attempt_of(lease, what.outcome, now, error)
@@ -288,7 +288,7 @@ def attempt_of(lease: Lease, outcome: Outcome, now: float, error: APIError | Non
         model_group=lease.deployment.spec.model_group,
         outcome=outcome,
         seconds=now - lease.started,
-        status=200 if error is None else error.status if error.kind is not Kind.CONNECTION else None,
+        status=200 if error is None else None if error.kind in (Kind.CONNECTION, Kind.UNSUPPORTED) else error.status,
         error=None if error is None else type(error).__name__,
         request_id=None if error is None else error.request_id,
     )

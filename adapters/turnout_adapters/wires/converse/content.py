@@ -17,7 +17,6 @@ from turnout_adapters.request import (
     all_system,
     arguments_of,
     fitting_id,
-    wrong,
 )
 
 Block = dict[str, Any]
@@ -50,11 +49,11 @@ def messages(request: Request, family: str) -> list[Block]:
         elif blocks:
             found.append({"role": role, "content": blocks})
     if not found or found[0]["role"] != "user":
-        raise wrong("input", "it must begin with a message of the user")
+        request.draft.refuse("input", "it must begin with a message of the user")
     for message in found:
         kinds = {name for block in message["content"] for name in block}
         if "document" in kinds and not kinds & {"text", "toolResult"}:
-            raise wrong("input", f"{request.draft.provider} takes a file only with text beside it, in the same message")
+            request.draft.refuse("input", "it takes a file only with text beside it, in the same message")
     return found
 
 
