@@ -132,6 +132,10 @@ class StreamDecoder(Protocol):
         """Events completed by these bytes, in order. Raises InvalidReplyError on malformed input."""
         ...
 
+    def cut(self) -> list[StreamEvent]:
+        """The stream broke: the events that close what is open, if they are this decoder's to make."""
+        ...
+
     def close(self) -> list[StreamEvent]:
         """Called at the end of the bytes. Raises APIConnectionError if the stream has no terminal event."""
         ...

@@ -27,7 +27,8 @@ class Address(NamedTuple):
 
 def address_of(provider: Provider, params: Params, env: Mapping[str, str], model: str, wire: str) -> Address:
     """The address. Raises ConfigError naming the parameter that is missing or wrong."""
-    given = text(params.get("api_base", params.get("base_url")), "api_base")
+    names = ("api_base", "base_url", "aws_bedrock_runtime_endpoint")
+    given = text(next((params[name] for name in names if params.get(name)), None), "api_base")
     base = given or next((env[name] for name in provider.base_url_env if env.get(name)), None)
     if base is not None:
         check_url(base)

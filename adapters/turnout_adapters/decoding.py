@@ -56,6 +56,11 @@ class TranslatedDecoder:
                 self.failure = error
         return self._builder.take()
 
+    def cut(self) -> list[StreamEvent]:
+        """Closes the open item as incomplete."""
+        self._builder.close(cut=True)
+        return self._builder.take()
+
     def close(self) -> list[StreamEvent]:
         """The end of the bytes. Raises APIConnectionError if the answer is not whole."""
         if self._builder.response is None and self.failure is None and not self._framing.pending:

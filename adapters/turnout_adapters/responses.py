@@ -138,6 +138,10 @@ class ResponsesDecoder:
             events.append(event)
         return events
 
+    def cut(self) -> list[StreamEvent]:
+        """None: the provider's stream stays as it came."""
+        return []
+
     def close(self) -> list[StreamEvent]:
         """The end of the bytes. Raises APIConnectionError if no terminal event came."""
         if not self._terminated:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self, cast
 from pydantic_core import PydanticSerializationError, to_json
 
 from turnout_adapters.adapter import Follow, HTTPReply, HTTPRequest, StreamDecoder, Target, WireCall
-from turnout_adapters.errors import APIError, BadRequestError
+from turnout_adapters.errors import APIError, BadRequestError, UnsupportedParameterError
 from turnout_adapters.kinds import Kind
 from turnout_adapters.provider import Provider
 from turnout_adapters.refusals import error_from_reply
@@ -58,9 +58,8 @@ class TranslatedWire(ABC):
     def request(self, call: WireCall, target: Target) -> HTTPRequest:
         """The bytes to send."""
         if call.operation != "create":
-            raise BadRequestError(
-                f"{self.provider} keeps no responses: {call.operation} is not possible there", provider=self.provider
-            )
+            text = f"{self.provider} keeps no responses: {call.operation} is not possible there"
+            raise UnsupportedParameterError(text, provider=self.provider, param="model")
         encoded = self.encode(call, target)
         try:
             body = to_json(merged({**encoded.body, **dict(target.body)}, call.extra_body), by_alias=True)

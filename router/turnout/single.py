@@ -20,7 +20,7 @@ _CONNECTION = frozenset(
     """
     api_key api_base base_url api_version azure_ad_token azure_ad_token_provider organization project
     aws_access_key_id aws_secret_access_key aws_session_token aws_region_name aws_profile_name
-    vertex_project vertex_location vertex_credentials watsonx_region_name project_id
+    aws_bedrock_runtime_endpoint vertex_project vertex_location vertex_credentials watsonx_region_name project_id
     custom_llm_provider wire
     """.split()
 )

@@ -118,7 +118,9 @@ class StreamCore:
         self.served.answer.ended = True
         error.attempts = self.served.route.attempts
         error.deployment = self.served.lease.deployment.id
-        usage = self.served.answer.decoder.usage
+        decoder = self.served.answer.decoder
+        self._take(decoder.cut())
+        usage = decoder.usage
         for event in self._recorder.failed(_code_of(error), error.message, usage):
             self.pending.append(event)
             response = getattr(event, "response", None)

@@ -18,8 +18,8 @@ _OWN = frozenset(
     """
     model api_key api_base base_url api_version azure_ad_token azure_ad_token_provider organization project
     aws_access_key_id aws_secret_access_key aws_session_token aws_region_name aws_profile_name
-    vertex_project vertex_location vertex_credentials watsonx_region_name token project_id space_id
-    CLOUDFLARE_ACCOUNT_ID
+    aws_bedrock_runtime_endpoint vertex_project vertex_location vertex_credentials watsonx_region_name token project_id
+    space_id CLOUDFLARE_ACCOUNT_ID
     custom_llm_provider wire rpm tpm weight order max_parallel_requests timeout request_timeout stream_timeout
     cooldown_time tags region_name input_cost_per_token output_cost_per_token extra_headers extra_body drop_params
     max_input_tokens
@@ -30,7 +30,6 @@ _NOT_YET = {
     "aws_role_name": "name a profile that has this role_arn, as aws_profile_name",
     "aws_session_name": "name a profile that has this role, as aws_profile_name",
     "aws_web_identity_token": "botocore finds it in the environment; leave it out",
-    "aws_bedrock_runtime_endpoint": "give it as api_base",
     "mock_response": "Turnout has no mock answers; run `turnout demo`, or point api_base at a fake server",
     "max_budget": "money limits are not supported yet",
     "budget_duration": "money limits are not supported yet",

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
+from turnout_adapters.claude import Claude, budget, claude
 from turnout_adapters.params import check_params
 from turnout_adapters.request import Native, Request, ToolCall, mapping
 from turnout_adapters.schemas import closed
-from turnout_adapters.wires.anthropic.claude import Claude, budget, claude
 from turnout_adapters.wires.anthropic.content import Block, cache_control, messages, system_blocks
 
 MAPPED = frozenset("parallel_tool_calls temperature top_p max_tool_calls prompt_cache_options service_tier".split())

@@ -4,10 +4,10 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from turnout_adapters.claude import budget, claude
 from turnout_adapters.params import check_params
 from turnout_adapters.request import Request, Tool, ToolCall, mapping
 from turnout_adapters.schemas import closed
-from turnout_adapters.wires.anthropic.claude import budget, claude
 from turnout_adapters.wires.converse.content import Block, cache_point, messages, system_blocks
 
 MAPPED = frozenset("temperature top_p service_tier prompt_cache_options".split())
