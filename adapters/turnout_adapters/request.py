@@ -201,6 +201,14 @@ class Request:
         return mapping(self.get("reasoning"), "reasoning").get("summary")
 
     @property
+    def media(self) -> Iterator[Media]:
+        """All images, files and sounds, those in the outputs of tools included."""
+        for turn in self.turns:
+            for part in turn.parts:
+                inner = part.parts if isinstance(part, ToolResult) else (part,)
+                yield from (one for one in inner if isinstance(one, Media))
+
+    @property
     def offered(self) -> list[Tool]:
         """The tools to send: those that `allowed_tools` allows, or all."""
         allowed = self.choice.allowed

@@ -296,3 +296,26 @@ def test_reserve_call_ids_may_repeat_from_turn_to_turn() -> None:
     output = {"type": "function_call_output", "call_id": "call_0", "output": "x"}
     body = body_for(CHAT, [{"role": "user", "content": "q"}, call, output, call, output])
     assert [message["role"] for message in body["messages"]] == ["user", "assistant", "tool", "assistant", "tool"]
+
+
+def test_what_the_clouds_lack_is_refused_before_the_call() -> None:
+    search = [{"type": "web_search"}]
+    assert "tools" in body_for("vertex_ai/claude-sonnet-4-6", "q", tools=search)
+    image = {"type": "input_image", "image_url": "https://example.com/a.png", "detail": "auto"}
+    call = {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "c", "output": [image]}
+    file = {"type": "input_file", "file_id": "file_1"}
+    for model, given, more in (
+        ("bedrock/eu.anthropic.claude-sonnet-4-6", "q", {"tools": search}),
+        ("bedrock/eu.anthropic.claude-sonnet-4-6", [{"role": "user", "content": "q"}, call, output], {}),
+        ("vertex_ai/claude-sonnet-4-6", "q", {"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}),
+        ("vertex_ai/claude-sonnet-4-6", [{"role": "user", "content": [file]}], {}),
+    ):
+        with pytest.raises(turnout.UnsupportedParameterError):
+            request_for(model, given, **more)
+    assert ("anthropic-beta", "files-api-2025-04-14") in request_for(
+        CLAUDE, [{"role": "user", "content": [file]}]
+    ).headers
+    strict = [{**TOOLS[0], "strict": True}]
+    assert "strict" not in body_for("bedrock/eu.anthropic.claude-sonnet-4-6", "q", tools=strict)["tools"][0]
+    assert body_for(CLAUDE, "q", tools=strict)["tools"][0]["strict"] is True

@@ -1,7 +1,7 @@
 """A Responses request to the body of Anthropic's Messages API."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from turnout_adapters.claude import Claude, budget, claude
 from turnout_adapters.params import check_params
@@ -9,6 +9,7 @@ from turnout_adapters.request import Native, Request, ToolCall, mapping
 from turnout_adapters.schemas import closed
 from turnout_adapters.wires.anthropic.content import Block, cache_control, messages, system_blocks
 
+Platform = Literal["anthropic", "vertex_ai", "bedrock"]
 MAPPED = frozenset("parallel_tool_calls temperature top_p max_tool_calls prompt_cache_options service_tier".split())
 TEXT_TOOL = "respond"
 """Models without structured output answer by calling this tool, whose arguments are the text."""
@@ -16,9 +17,10 @@ _FILES = "files-api-2025-04-14"
 _MCP = "mcp-client-2025-11-20"
 
 
-def encode(request: Request) -> tuple[Block, list[str]]:
+def encode(request: Request, platform: Platform) -> tuple[Block, list[str]]:
     """The body, and the beta features it needs."""
     check_params(request, MAPPED)
+    _check_platform(request, platform)
     model = claude(request.call.model)
     body: Block = {"model": request.call.model, "max_tokens": _max_tokens(request, model)}
     betas: list[str] = []
@@ -26,15 +28,30 @@ def encode(request: Request) -> tuple[Block, list[str]]:
     if system:
         body["system"] = system
     body["messages"] = messages(request)
-    _tools(request, model, body, betas)
+    _tools(request, body, betas, strict=model.structured and platform != "bedrock")
     _choice(request, body)
     _format(request, model, body)
     _thinking(request, model, body)
     _sampling(request, model, body)
     _others(request, body)
-    if '"file_id"' in str(body["messages"]).replace("'", '"'):
+    if any(part.file_id for part in request.media):
         betas.append(_FILES)
+    if betas and platform != "anthropic":
+        request.draft.refuse("input", f"this needs Anthropic's own API ({', '.join(betas)})")
     return body, betas
+
+
+def _check_platform(request: Request, platform: Platform) -> None:
+    """What Anthropic's own API has and the clouds have not."""
+    if platform == "bedrock":
+        for part in request.media:
+            if part.url is not None:
+                request.draft.refuse(part.where, "it fetches no URLs; send the data itself (data: URL, file_data)")
+    allowed = {"anthropic": ("",), "vertex_ai": ("web_search",), "bedrock": ()}[platform]
+    for tool in request.hosted:
+        kind = str(tool.get("type"))
+        if not kind.startswith(allowed):
+            request.draft.refuse("tools", f"it has no tool of type {kind!r}; Anthropic's own API may")
 
 
 def uses_text_tool(request_format: Any, model: str) -> bool:
@@ -51,13 +68,13 @@ def _max_tokens(request: Request, model: Claude) -> int:
     return model.default_max_tokens
 
 
-def _tools(request: Request, model: Claude, body: Block, betas: list[str]) -> None:
+def _tools(request: Request, body: Block, betas: list[str], *, strict: bool) -> None:
     tools: list[Block] = []
     for tool in request.offered:
         block: Block = {"name": tool.name, "input_schema": dict(tool.parameters)}
         if tool.description:
             block["description"] = tool.description
-        if tool.strict and model.structured:
+        if tool.strict and strict:
             block |= {"strict": True, "input_schema": _closed(request, tool.parameters, f"tool {tool.name}")}
         elif tool.strict:
             request.draft.warn(f"{request.call.model} does not hold tool arguments to their schema (strict)")

@@ -1,6 +1,6 @@
 """The adapter: addresses and bodies of the platforms that serve Claude."""
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 from urllib.parse import quote
 
 from turnout_adapters.adapter import HTTPReply, Target, WireCall
@@ -12,9 +12,8 @@ from turnout_adapters.reading import read
 from turnout_adapters.translated import Encoded, TranslatedWire
 from turnout_adapters.types import Response
 from turnout_adapters.wires.anthropic.decode import FAMILY, MessagesTeller
-from turnout_adapters.wires.anthropic.encode import TEXT_TOOL, encode, uses_text_tool
+from turnout_adapters.wires.anthropic.encode import TEXT_TOOL, Platform, encode, uses_text_tool
 
-Platform = Literal["anthropic", "vertex_ai", "bedrock"]
 _VERSIONS = {"vertex_ai": "vertex-2023-10-16", "bedrock": "bedrock-2023-05-31"}
 
 
@@ -36,11 +35,7 @@ class AnthropicWire(TranslatedWire):
     def encode(self, call: WireCall, target: Target) -> Encoded:  # noqa: ARG002 (the base's signature)
         """Path, body and headers."""
         request = read(call, self.provider, FAMILY)
-        if self._platform == "bedrock":
-            _refuse_urls(request)
-        body, betas = encode(request)
-        if betas and self._platform != "anthropic":
-            request.draft.refuse("input", f"this needs Anthropic's own API ({', '.join(betas)})")
+        body, betas = encode(request, self._platform)
         headers: list[tuple[str, str]] = []
         if self._platform == "anthropic":
             headers.append(("anthropic-version", "2023-06-01"))
@@ -81,12 +76,3 @@ class AnthropicWire(TranslatedWire):
 def _text_tool(call: WireCall) -> str | None:
     text: Any = call.body.get("text") or {}
     return TEXT_TOOL if uses_text_tool(text.get("format"), call.model) else None
-
-
-def _refuse_urls(request: Any) -> None:
-    from turnout_adapters.request import Media  # noqa: PLC0415
-
-    for turn in request.turns:
-        for part in turn.parts:
-            if isinstance(part, Media) and part.url is not None:
-                request.draft.refuse(part.where, "it fetches no URLs; send the data itself (data: URL, file_data)")

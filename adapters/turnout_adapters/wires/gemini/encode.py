@@ -1,10 +1,9 @@
 """A Responses request to the body of generateContent."""
 
 import re
-from typing import Any
 
 from turnout_adapters.params import check_params, wants_logprobs
-from turnout_adapters.request import Media, Request, ToolResult, all_system, mapping
+from turnout_adapters.request import Request, all_system, mapping
 from turnout_adapters.wires.gemini.content import Block, contents
 
 MAPPED = frozenset("temperature top_p top_logprobs service_tier presence_penalty frequency_penalty".split())
@@ -164,11 +163,7 @@ def _level(request: Request, effort: str, version: tuple[int, int], *, is_pro: b
 
 def _resolution(request: Request) -> str | None:
     """One for all images: the highest that any asks for."""
-    wanted: set[Any] = set()
-    for turn in request.turns:
-        for part in turn.parts:
-            inner = part.parts if isinstance(part, ToolResult) else (part,)
-            wanted |= {one.detail for one in inner if isinstance(one, Media) and one.detail is not None}
+    wanted = {part.detail for part in request.media if part.detail is not None}
     if not wanted:
         return None
     return "HIGH" if wanted & {"high", "original"} else "LOW"
