@@ -42,6 +42,7 @@ class ResponseBuilder:
         self._open: dict[str, Any] | None = None
         self._part: dict[str, Any] | None = None
         self._pieces: list[str] = []
+        self._length = 0
         self._as_text = False
         self._held: list[Mapping[str, Any]] = []
         self.model = call.model
@@ -131,6 +132,7 @@ class ResponseBuilder:
             return
         self._open_part("message", "output_text", {"text": "", "annotations": [], "logprobs": []})
         self._pieces.append(delta)
+        self._length += len(delta)
         if logprobs and self._part is not None:
             self._part["logprobs"].extend(logprobs)
         self._emit_in("response.output_text.delta", delta=delta, logprobs=logprobs or [], **self._at_part())
@@ -140,9 +142,8 @@ class ResponseBuilder:
 
     def text_length(self) -> int:
         """Characters of the open text part: offsets of annotations count from its beginning."""
-        if self._part is None or self._part["type"] != "output_text":
-            return 0
-        return sum(map(len, self._pieces))
+        is_text = self._part is not None and self._part["type"] == "output_text"
+        return self._length if is_text else 0
 
     def annotate(self, annotation: Mapping[str, Any]) -> None:
         """A citation of the open text, or of the next one if none is open."""
@@ -268,6 +269,7 @@ class ResponseBuilder:
         if self._part is None:
             self._part = {"type": kind, **fields}
             self._pieces = []
+            self._length = 0
             stem = "reasoning_summary_part" if kind == "summary_text" else "content_part"
             self._emit_in(f"response.{stem}.added", part=_copied(self._part), **self._at_part())
 

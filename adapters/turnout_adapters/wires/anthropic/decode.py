@@ -27,6 +27,7 @@ class MessagesTeller:
         self._provider = provider
         self._block: dict[str, Any] = {}
         self._json: list[str] = []
+        self._thinking: list[str] = []
         self._begin = 0
         self._citations: list[Mapping[str, Any]] = []
         self._usage: dict[str, Any] = {}
@@ -78,6 +79,7 @@ class MessagesTeller:
 
     def _open(self, block: Mapping[str, Any], builder: ResponseBuilder) -> None:
         self._block, self._json, self._citations = dict(block), [], objects(block.get("citations"))
+        self._thinking = [string(block.get("thinking"))]
         kind = block.get("type")
         if kind == "text":
             self._begin = builder.text_length()
@@ -98,8 +100,9 @@ class MessagesTeller:
         if kind == "text_delta":
             builder.text(string(delta.get("text")))
         elif kind == "thinking_delta":
-            self._block["thinking"] = string(self._block.get("thinking")) + string(delta.get("thinking"))
-            builder.summary(string(delta.get("thinking")))
+            piece = string(delta.get("thinking"))
+            self._thinking.append(piece)
+            builder.summary(piece)
         elif kind == "signature_delta":
             self._block["signature"] = string(self._block.get("signature")) + string(delta.get("signature"))
         elif kind == "citations_delta":
@@ -118,6 +121,7 @@ class MessagesTeller:
             for citation in self._citations:
                 builder.annotate(annotation(citation, self._begin, builder.text_length()))
         elif kind == "thinking":
+            block["thinking"] = "".join(self._thinking)
             if block.get("signature"):
                 builder.seal(seal(FAMILY, [block]))
             builder.close()

@@ -24,7 +24,7 @@ class ChatTeller:
         self._provider = provider
         self._family = f"chat:{provider}"
         self._nonce = nonce
-        self._thought: dict[str, str] = {}
+        self._thought: dict[str, list[str]] = {}
         """Reasoning text by the field it came in."""
         self._details: list[dict[str, Any]] = []
         self._thinking = False
@@ -114,7 +114,7 @@ class ChatTeller:
             text = string(delta.get(name))
             if text:
                 self._thinking = True
-                self._thought[name] = self._thought.get(name, "") + text
+                self._thought.setdefault(name, []).append(text)
                 builder.thought(text)
                 break
         else:
@@ -135,7 +135,7 @@ class ChatTeller:
                 if chunk.get("type") == "thinking":
                     self._thinking = True
                     text = "".join(string(part.get("text")) for part in objects(chunk.get("thinking")))
-                    self._thought["chunks"] = self._thought.get("chunks", "") + text
+                    self._thought.setdefault("chunks", []).append(text)
                     builder.thought(text)
                 else:
                     self._say(string(chunk.get("text")), [], builder)
@@ -152,7 +152,7 @@ class ChatTeller:
         """Seals the reasoning in the fields it came in: they go back in the same."""
         if not self._thinking:
             return
-        block: dict[str, Any] = dict(self._thought)
+        block: dict[str, Any] = {name: "".join(pieces) for name, pieces in self._thought.items()}
         if "chunks" in block:
             text = {"type": "text", "text": block["chunks"]}
             block["chunks"] = [{"type": "thinking", "thinking": [text]}]
