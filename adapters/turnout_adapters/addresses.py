@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from turnout_adapters.auth.aws import profile_region
 from turnout_adapters.azure import azure_address, is_version
 from turnout_adapters.errors import ConfigError
 from turnout_adapters.provider import Provider
@@ -164,13 +165,14 @@ def _amazon(
 
 
 def aws_region(params: Params, env: Mapping[str, str], model: str) -> str | None:
-    """The region: parameter, the model's ARN, environment."""
+    """The region: parameter, the model's ARN, environment, profile. There is no default: it would be the wrong one."""
     arn = _REGION_IN_ARN.match(model)
     named = text(params.get("aws_region_name"), "aws_region_name")
     return (
         named
         or (arn[1] if arn else None)
         or _first(params, env, "", "AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION")
+        or profile_region(text(params.get("aws_profile_name"), "aws_profile_name") or env.get("AWS_PROFILE"))
     )
 
 

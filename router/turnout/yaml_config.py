@@ -25,7 +25,10 @@ for _first, _word in (("t", "true"), ("T", "True"), ("f", "false"), ("F", "False
 
 
 def read_config(path: Path) -> tuple[list[Mapping[str, Any]], dict[str, Any]]:
-    """The rows and the router settings. Raises ConfigError for a file that is not such a configuration."""
+    """The rows and the router settings (and `drop_params` of `litellm_settings`).
+
+    Raises ConfigError for a file that is not such a configuration.
+    """
     try:
         document: object = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except OSError as error:
@@ -38,6 +41,12 @@ def read_config(path: Path) -> tuple[list[Mapping[str, Any]], dict[str, Any]]:
     settings: object = found.get("router_settings") or {}
     if not isinstance(settings, Mapping):
         raise ConfigError(f"{path}: router_settings must be a mapping")
+    general: object = found.get("litellm_settings")
+    if isinstance(general, Mapping) and "drop_params" in general:
+        settings = {
+            "drop_params": cast("Mapping[str, Any]", general)["drop_params"],
+            **cast("Mapping[str, Any]", settings),
+        }
     rows: object = found.get("model_list") or []
     if not isinstance(rows, list):
         raise ConfigError(f"{path}: model_list must be a list of rows")

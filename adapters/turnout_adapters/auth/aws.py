@@ -82,3 +82,16 @@ class AWSAuth:
             fix = "set aws_access_key_id and aws_secret_access_key, a profile, or a Bedrock API key as api_key"
             raise AuthenticationError(f"no AWS credentials were found; {fix}", provider=self._provider)
         return found
+
+
+def profile_region(profile: str | None) -> str | None:
+    """The region of a profile in AWS's configuration file; None without a profile, or without botocore."""
+    if profile is None:
+        return None
+    try:
+        session: Any = import_module("botocore.session").Session(profile=profile)
+        return session.get_config_variable("region")
+    except ImportError:
+        return None
+    except import_module("botocore.exceptions").BotoCoreError as error:
+        raise ConfigError(f"aws_profile_name: {profile!r} cannot be read ({type(error).__name__})") from None

@@ -11,6 +11,7 @@ from turnout_adapters.request import Media, Native, Part, Request, Text, ToolCal
 
 Block = dict[str, Any]
 _SHORT_ID = re.compile(r"^[a-zA-Z0-9]{9}$")
+_SEALED = frozenset({"reasoning_content", "reasoning", "reasoning_details", "thinking", "tool_plan", "chunks"})
 _MEDIA_MOVED = "images and files of tool outputs were moved to a user message: chat completions allow text there"
 
 
@@ -84,7 +85,7 @@ def _assistant(request: Request, turn: Turn, dialect: Dialect) -> Block:
             calls.append({**_call(part, dialect), **carried})
             carried = {}
         elif isinstance(part, Native) and part.to_next:
-            carried = part.blocks[0] if part.blocks else {}
+            carried = {name: value for block in part.blocks for name, value in block.items() if name == "extra_content"}
         elif isinstance(part, Native):
             _reasoning(message, part)
         else:
@@ -98,10 +99,14 @@ def _assistant(request: Request, turn: Turn, dialect: Dialect) -> Block:
 
 
 def _reasoning(message: Block, part: Native) -> None:
-    """Each block holds fields of the message that it came from; lists and texts add up."""
+    """Each block holds fields of the message that it came from; lists and texts add up.
+
+    Envelopes come back from clients: a field that is none of these would be theirs, not the provider's.
+    """
     for block in part.blocks:
-        for name, value in block.items():
-            message[name] = message[name] + value if name in message and name != "content" else value
+        for name in _SEALED & set(block):
+            value, known = block[name], message.get(name)
+            message[name] = known + value if known is not None and type(known) is type(value) else value
 
 
 def _call(part: ToolCall, dialect: Dialect) -> Block:

@@ -48,7 +48,7 @@ def _model_parts(request: Request, parts: list[Part], *, ids: bool) -> list[Bloc
     for part in parts:
         if isinstance(part, Native):
             if part.to_next and part.blocks:
-                carried = part.blocks[0]
+                carried = {"thoughtSignature": part.blocks[0].get("thoughtSignature")}
             else:
                 found.extend(dict(block) for block in part.blocks)
             continue
