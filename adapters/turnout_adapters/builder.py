@@ -15,6 +15,7 @@ from pydantic_core import from_json
 from turnout_adapters.adapter import WireCall
 from turnout_adapters.tools import ToolNames, tool_names
 from turnout_adapters.types import SHAPES, Response, StreamEvent, Usage
+from turnout_adapters.types.base import opened
 
 _ECHOED = (
     "instructions", "metadata", "max_output_tokens", "max_tool_calls", "parallel_tool_calls", "reasoning",
@@ -50,7 +51,8 @@ class ResponseBuilder:
         self.response: Response | None = None
         """Set by finish()."""
         self.extra: dict[str, Any] = {}
-        """Fields of the provider's that Responses has no name for; they are kept on the response."""
+        """Further fields of the response."""
+        self._native: dict[str, Any] = {}
         self.started = False
 
     def take(self) -> list[StreamEvent]:
@@ -70,6 +72,10 @@ class ResponseBuilder:
             if not self._quiet:
                 self._emit(kind, response=self._snapshot("in_progress"))
 
+    def keep(self, fields: Mapping[str, Any], read: frozenset[str]) -> None:
+        """What the provider said besides what was read: it is on the response, under `native`, as it came."""
+        self._native |= {name: value for name, value in fields.items() if name not in read and value is not None}
+
     def count(
         self, *, input: int, output: int, cached: int = 0, written: int = 0, reasoning: int = 0, native: Any = None
     ) -> None:
@@ -82,7 +88,7 @@ class ResponseBuilder:
             "total_tokens": input + output,
         }
         if native is not None:
-            fields["native"] = native
+            fields["native"] = opened(native)
         self.usage = Usage.model_validate(fields)
 
     def finish(self, reason: str | None = None, *, incomplete: bool = False) -> None:
@@ -121,6 +127,7 @@ class ResponseBuilder:
             **{name: body[name] for name in _ECHOED if body.get(name) is not None},
             **({"completed_at": int(self._call.now)} if status == "completed" else {}),
             **(self.extra if done else {}),
+            **({"native": opened(dict(self._native))} if done and self._native else {}),
             "usage": self.usage.model_dump() if done and self.usage is not None else None,
         }
 

@@ -319,3 +319,20 @@ def test_what_the_clouds_lack_is_refused_before_the_call() -> None:
     strict = [{**TOOLS[0], "strict": True}]
     assert "strict" not in body_for("bedrock/eu.anthropic.claude-sonnet-4-6", "q", tools=strict)["tools"][0]
     assert body_for(CLAUDE, "q", tools=strict)["tools"][0]["strict"] is True
+
+
+def test_what_responses_has_no_name_for_is_kept_under_native() -> None:
+    native = gemini(Said(text="x"))
+    native["candidates"][0] |= {
+        "groundingMetadata": {"searchEntryPoint": {"renderedContent": "<b>"}},
+        "safetyRatings": [],
+    }
+    response = read_plain(GEMINI, native)
+    assert response.native.responseId == "r"
+    assert response.native.groundingMetadata.searchEntryPoint.renderedContent == "<b>"
+    message = anthropic(Said(text="x")) | {"container": {"id": "container_1"}}
+    assert read_plain(CLAUDE, message).native.container.id == "container_1"
+    streamed = read_stream(
+        CHAT, sse([{**chunk, "system_fingerprint": "fp_1"} for chunk in chat_chunks(Said(text="x"))])
+    )
+    assert streamed[-1].response.native.system_fingerprint == "fp_1"

@@ -23,6 +23,7 @@ _DIALECT = Dialect(effort="", parallel=False, stream_usage=False)
 _MAPPED = frozenset("temperature top_p presence_penalty frequency_penalty".split())
 _NAMES = {"max_output_tokens": "max_tokens", "top_p": "p"}
 _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384}
+_READ = frozenset("id message usage finish_reason".split())
 _REASONS = {"MAX_TOKENS": "max_output_tokens"}
 
 
@@ -177,6 +178,7 @@ class _Teller:
     def _end(self, last: Mapping[str, Any], builder: ResponseBuilder) -> None:
         self._end_thought(builder)
         self._cite(builder)
+        builder.keep(last, _READ)
         usage = an_object(last.get("usage"))
         tokens = an_object(usage.get("tokens"))
         builder.count(

@@ -13,6 +13,7 @@ from turnout_adapters.refusals import stream_error
 from turnout_adapters.wires.anthropic import hosted
 
 FAMILY = "anthropic"
+_READ = frozenset("id type role model content stop_reason usage".split())
 _REASONS = {
     "max_tokens": "max_output_tokens",
     "model_context_window_exceeded": "max_output_tokens",
@@ -60,6 +61,7 @@ class MessagesTeller:
             self._stop(builder)
         elif kind == "message_delta":
             self._delta = an_object(fields.get("delta"))
+            builder.keep(self._delta, _READ)
             self._count(fields, builder)
         elif kind == "message_stop":
             self._finish(builder)
@@ -75,6 +77,7 @@ class MessagesTeller:
 
     def _start(self, message: Mapping[str, Any], builder: ResponseBuilder) -> None:
         builder.start(string(message.get("model")) or None)
+        builder.keep(message, _READ)
         self._count(message, builder)
 
     def _open(self, block: Mapping[str, Any], builder: ResponseBuilder) -> None:

@@ -14,6 +14,7 @@ from turnout_adapters.errors import InternalServerError
 from turnout_adapters.refusals import stream_error
 
 _REASONS = {"length": "max_output_tokens", "content_filter": "content_filter", "max_tokens": "max_output_tokens"}
+_READ = frozenset("id object created model choices usage p obfuscation".split())
 _MARK = re.compile(r"\[(\d+)\]")
 
 
@@ -51,6 +52,7 @@ class ChatTeller:
         if fields.get("error") or name == "error" or ("detail" in fields and "choices" not in fields):
             raise stream_error(fields, self._provider)
         builder.start(string(fields.get("model")) or None)
+        builder.keep(fields, _READ)
         usage = an_object(fields.get("usage")) or an_object(an_object(fields.get("x_groq")).get("usage"))
         if usage:
             count(usage, builder)

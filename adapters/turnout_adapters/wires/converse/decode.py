@@ -17,6 +17,7 @@ _REASONS = {
     "guardrail_intervened": "content_filter",
     "content_filtered": "content_filter",
 }
+_READ = frozenset("output stopReason usage p".split())
 _FAILURES = ("malformed_model_output", "malformed_tool_use")
 Fields = Mapping[str, Any]
 
@@ -84,6 +85,7 @@ class ConverseTeller:
                 raise InternalServerError(text, provider=self._provider, code=self._reason)
         elif name == "metadata":
             self._count(an_object(fields.get("usage")), builder)
+            builder.keep(fields, _READ)
             self.end(builder)
 
     def end(self, builder: ResponseBuilder, *, marked: bool = False) -> None:  # noqa: ARG002

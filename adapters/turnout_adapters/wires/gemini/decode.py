@@ -13,6 +13,7 @@ from turnout_adapters.refusals import stream_error
 
 FAMILY = "gemini"
 _NUMBERED = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION", 5: "OTHER"}
+_READ = frozenset("candidates usageMetadata modelVersion content finishReason index logprobsResult".split())
 _CUT = ("MAX_TOKENS", "CONTINUATION")
 _FILTERED = frozenset(
     """
@@ -46,7 +47,9 @@ class GeminiTeller:
         if an_object(fields.get("promptFeedback")).get("blockReason"):
             self._blocked = True
             builder.extra["native_stop_reason"] = an_object(fields.get("promptFeedback"))["blockReason"]
+        builder.keep(fields, _READ)
         for candidate in objects(fields.get("candidates"))[:1]:
+            builder.keep(candidate, _READ)
             self._grounding |= an_object(candidate.get("groundingMetadata"))
             logprobs = _logprobs(an_object(candidate.get("logprobsResult")))
             for part in objects(an_object(candidate.get("content")).get("parts")):
