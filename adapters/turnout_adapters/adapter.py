@@ -2,12 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
 from turnout_adapters.errors import APIError
 from turnout_adapters.types import Result, StreamEvent, Usage
 
 Operation = Literal["create", "retrieve", "delete", "cancel", "input_items", "compact", "input_tokens"]
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[str, Any]:
+    return _NOTHING
+
 
 Fetch = Callable[["HTTPRequest"], "HTTPReply"]
 """Sends one request and waits for the whole answer, blocking. Raises APIConnectionError or APITimeoutError."""
@@ -102,8 +110,8 @@ class WireCall:
     response_id: str | None = None
     """The provider's own id, for retrieve, delete, cancel and input_items."""
     stream: bool = False
-    extra_headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    extra_headers: Mapping[str, str] = field(default_factory=_nothing)
+    extra_body: Mapping[str, Any] = field(default_factory=_nothing)
     """Fields of the wire's own body, sent as they are, over what the encoder made."""
     drop_params: bool = False
     """Leave out, with a warning, what the provider cannot honour; never content."""

@@ -101,7 +101,7 @@ def finished(builder: ResponseBuilder, reply: HTTPReply) -> Response:
     """The response that was built from a complete answer."""
     if builder.response is None:
         raise InvalidReplyError("the answer is not complete", request_id=request_id_of(reply.headers))
-    builder.response.set_request_id(request_id_of(reply.headers))
+    builder.response.about.request_id = request_id_of(reply.headers)
     return builder.response
 
 

@@ -250,8 +250,8 @@ def stream_error(body: Mapping[str, Any], provider: str) -> APIError:
 
 def request_id_of(headers: Mapping[str, str]) -> str | None:
     """The provider's request id, under any of the names in use."""
-    names = ("x-request-id", "apim-request-id", "request-id", "x-amzn-requestid")
-    return next((headers[name] for name in names if headers.get(name)), None)
+    own = headers.get("x-request-id") or headers.get("apim-request-id")
+    return own or headers.get("request-id") or headers.get("x-amzn-requestid")
 
 
 def retry_after_of(headers: Mapping[str, str], now: float, body: object = None) -> float | None:

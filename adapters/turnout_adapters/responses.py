@@ -100,7 +100,7 @@ class ResponsesWire:
                 status=reply.status,
                 request_id=request_id_of(reply.headers),
             ) from None
-        result.set_request_id(request_id_of(reply.headers))
+        result.about.request_id = request_id_of(reply.headers)
         return result
 
     def decoder(self, call: WireCall) -> "ResponsesDecoder":  # noqa: ARG002 (the protocol's signature)

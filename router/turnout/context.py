@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from types import MappingProxyType
 from typing import Any, cast
 
 from turnout_adapters.adapter import Operation
@@ -10,6 +11,13 @@ from turnout_adapters.types.route import Attempt, Route
 
 _CHARS_PER_TOKEN = 4
 _DEFAULT_OUTPUT_TOKENS = 256
+
+
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[Any, Any]:
+    return _NOTHING
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -42,8 +50,8 @@ class Call:
     retries: int | None = None
     fallbacks: tuple[str, ...] | None = None
     """Replaces the configured fallbacks for this call; () for none."""
-    extra_headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    extra_headers: Mapping[str, str] = field(default_factory=_nothing)
+    extra_body: Mapping[str, Any] = field(default_factory=_nothing)
     """Fields of the wire's own body, sent as they are."""
     drop_params: bool | None = None
     """None: as the deployment says."""
@@ -54,7 +62,7 @@ class Call:
     """The pydantic model that the text is parsed into."""
     home: str | None = None
     """The state domain that can read the reasoning in the input: first choice, but the call may go elsewhere."""
-    owners: Mapping[int, str] = field(default_factory=dict[int, str])
+    owners: Mapping[int, str] = field(default_factory=_nothing)
     """Index to state domain, of the input items that only their account can read."""
     notes: tuple[str, ...] = ()
 

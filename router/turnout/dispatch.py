@@ -13,7 +13,7 @@ from turnout.engine.send import Begun, send_stream, send_unary
 from turnout.errors import TurnoutError
 from turnout.streams import StreamCore, settle_success
 from turnout_adapters.adapter import Operation
-from turnout_adapters.types import Response, Result
+from turnout_adapters.types import Result
 
 
 class Dispatcher:
@@ -54,10 +54,8 @@ class Dispatcher:
         if call.operation == "delete" and call.response_id is not None:
             self._continuity.forget(lease.deployment, call.tenant, call.response_id)
         self._continuity.sealer(lease.deployment, call.tenant).result(result)
-        result.attach(served.route)
-        result.set_warnings(lease.warnings)
-        if call.text_format is not None and isinstance(result, Response):
-            result.set_text_format(call.text_format)
+        about = result.about
+        about.route, about.warnings, about.text_format = served.route, lease.warnings, call.text_format
         if self._sinks:
             self._report(served, None, tokens_in, tokens_out, io)
         return result

@@ -106,7 +106,7 @@ class StreamCore:
         response: Any = getattr(event, "response", None)
         if isinstance(response, Response):
             self._attach(response)
-            response.set_request_id(self.served.answer.request_id)
+            response.about.request_id = self.served.answer.request_id
             self.response = response
         failure = failure_of(event, self.served.lease.deployment.spec.provider)
         if self.served.call.operation == "retrieve":
@@ -130,10 +130,9 @@ class StreamCore:
         self._settle(error)
 
     def _attach(self, response: Response) -> None:
-        response.attach(self.served.route)
-        response.set_warnings(self.served.lease.warnings)
-        if self.served.call.text_format is not None:
-            response.set_text_format(self.served.call.text_format)
+        served, about = self.served, response.about
+        about.route, about.warnings = served.route, served.lease.warnings
+        about.text_format = served.call.text_format
 
     def _settle(self, error: TurnoutError | None) -> None:
         self.error = error

@@ -51,41 +51,51 @@ Node = Annotated[SerializeAsAny[Any], PlainValidator(opened)]
 """Any JSON, objects readable by attribute."""
 
 
+class About:
+    """What is known of a result besides what the provider said. One object: each private field costs on every call."""
+
+    __slots__ = ("request_id", "route", "text_format", "warnings")
+
+    def __init__(self) -> None:
+        self.route: Route | None = None
+        self.request_id: str | None = None
+        self.warnings: tuple[str, ...] = ()
+        self.text_format: Any = None
+
+
 class Result(Open):
     """Base of everything an operation returns."""
 
-    _route: Route | None = PrivateAttr(None)
-    _request_id: str | None = PrivateAttr(None)
-    _warnings: tuple[str, ...] = PrivateAttr(())
+    _about: About | None = PrivateAttr(None)
+
+    @property
+    def about(self) -> About:
+        """What is known of this result besides its fields; for whoever made the call."""
+        private = self.__pydantic_private__  # reading the attribute itself costs a microsecond
+        if private is None:
+            private = self.__pydantic_private__ = {}
+        about = private.get("_about")
+        if about is None:
+            about = private["_about"] = About()
+        return about
 
     @property
     def route(self) -> Route:
         """How this result was made: deployment, model group, attempts, fallback, affinity."""
-        if self._route is None:
+        route = self.about.route
+        if route is None:
             raise AttributeError("this object was not returned by a Router")
-        return self._route
+        return route
 
     @property
     def request_id(self) -> str | None:
         """The provider's request id."""
-        return self._request_id
+        return self.about.request_id
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What of the request was left out (with `drop_params`) or only nearly honoured, one sentence each."""
-        return self._warnings
-
-    def attach(self, route: Route) -> None:
-        """Sets the route; for whoever made the call."""
-        self._route = route
-
-    def set_warnings(self, warnings: tuple[str, ...]) -> None:
-        """Sets the warnings; for whoever made the call."""
-        self._warnings = warnings
-
-    def set_request_id(self, request_id: str | None) -> None:
-        """Sets the request id; for whoever made the call."""
-        self._request_id = request_id
+        return self.about.warnings
 
 
 def as_mapping(value: object) -> Mapping[str, Any] | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import Field, PlainValidator, PrivateAttr, SerializeAsAny
+from pydantic import Field, PlainValidator, SerializeAsAny
 
 from turnout_adapters.types.base import Node, Open, Result, as_mapping, opened
 from turnout_adapters.types.items import OutputItem
@@ -78,22 +78,14 @@ class Response(Result):
     usage: Usage | None = None
     user: str | None = None
 
-    _text_format: Any = PrivateAttr(None)
-
-    def set_text_format(self, model: Any) -> None:
-        """Sets the pydantic model of the text; for whoever made the call."""
-        self._text_format = model
-
     @property
     def output_parsed(self) -> Any:
         """The text as the `text_format` given to the call; None without one, or if the answer is not complete.
 
         Raises pydantic's ValidationError if the text is not what the model describes.
         """
-        text = self.output_text
-        if self._text_format is None or self.status != "completed" or not text:
-            return None
-        return self._text_format.model_validate_json(text)
+        model, text = self.about.text_format, self.output_text
+        return model.model_validate_json(text) if model is not None and self.status == "completed" and text else None
 
     @property
     def output_text(self) -> str:

@@ -1,6 +1,6 @@
 """One attempt: encode, send, decode. What comes back is a result, or a stream whose first output has arrived."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -20,7 +20,8 @@ _CREDENTIALS = ("api-key", "authorization", "x-api-key", "x-goog-api-key")
 IDLE = 600.0
 """Seconds a stream may pause once it has begun, unless the deployment's stream_timeout says otherwise."""
 
-WireBody = Callable[[Call, Lease], dict[str, Any]]
+_NOTHING: Mapping[str, Any] = {}
+_NONE = frozenset[int]()
 
 
 @dataclass(slots=True)
@@ -43,10 +44,16 @@ def wire_call(call: Call, lease: Lease, io: IO) -> WireCall:
     spec = lease.deployment.spec
     body = call.body
     makes = call.operation in ("create", "compact", "input_tokens")
+    translated = spec.adapter.wire != "openai-responses" or call.wire is not None
     if makes and spec.defaults:
         body = {**spec.defaults, **body}
     headers = {**spec.extra_headers, **call.extra_headers} if spec.extra_headers else call.extra_headers
-    foreign = frozenset(index for index, domain in call.owners.items() if domain != spec.domain)
+    foreign = (
+        frozenset(index for index, domain in call.owners.items() if domain != spec.domain) if call.owners else _NONE
+    )
+    extra_body = call.extra_body if makes else _NOTHING
+    if makes and spec.extra_body:
+        extra_body = {**spec.extra_body, **extra_body}
     return WireCall(
         call.operation,
         lease.upstream_model,
@@ -54,10 +61,10 @@ def wire_call(call: Call, lease: Lease, io: IO) -> WireCall:
         call.response_id,
         call.stream,
         headers,
-        extra_body={**spec.extra_body, **call.extra_body} if makes else {},
+        extra_body=extra_body,
         drop_params=bool(spec.drop_params if call.drop_params is None else call.drop_params),
-        now=io.unix(),
-        nonce=f"{io.rng.getrandbits(96):024x}",
+        now=io.unix() if translated else 0.0,
+        nonce=f"{io.rng.getrandbits(96):024x}" if translated else "",
         foreign=foreign,
     )
 
