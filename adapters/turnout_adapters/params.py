@@ -7,7 +7,7 @@ warning under `drop_params`; some would change the question and are always refus
 from collections.abc import Mapping
 from typing import Any
 
-from turnout_adapters.request import Request, mapping
+from turnout_adapters.request import Request, mapping, wrong
 
 _READ_ELSEWHERE = frozenset("input instructions tools tool_choice text reasoning include max_output_tokens".split())
 """The wires' own encoders answer for these."""
@@ -38,6 +38,44 @@ _PLAIN_VALUES: Mapping[str, tuple[Any, ...]] = {
 """Values that ask for what happens anyway."""
 _INCLUDE_ALWAYS = frozenset({"reasoning.encrypted_content", "web_search_call.action.sources"})
 _LOGPROBS = "message.output_text.logprobs"
+
+
+_NUMBERS = frozenset("temperature top_p presence_penalty frequency_penalty".split())
+_WHOLE = frozenset("max_output_tokens max_tool_calls top_logprobs".split())
+_FLAGS = frozenset("parallel_tool_calls store background".split())
+_TEXTS = frozenset("service_tier truncation safety_identifier user prompt_cache_key prompt_cache_retention".split())
+_OBJECTS = frozenset("reasoning text metadata prompt_cache_options stream_options".split())
+_LISTS = frozenset("tools include".split())
+_EFFORTS = frozenset("none minimal low medium high xhigh max".split())
+
+
+def check_types(body: Mapping[str, Any]) -> None:
+    """Raises BadRequestError for a parameter whose value no provider could take."""
+    for name, value in body.items():
+        if value is None:
+            continue
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        for names, right, must in (
+            (_NUMBERS, number, "a number"),
+            (_WHOLE, number and isinstance(value, int) and value >= 0, "a whole number, 0 or more"),
+            (_FLAGS, isinstance(value, bool), "True or False"),
+            (_TEXTS, isinstance(value, str), "a string"),
+            (_OBJECTS, isinstance(value, Mapping), "an object"),
+            (_LISTS, isinstance(value, list | tuple), "a list"),
+        ):
+            if name in names and not right:
+                raise wrong(name, f"must be {must}, got {type(value).__name__}")
+    reasoning, text = mapping(body.get("reasoning"), "reasoning"), mapping(body.get("text"), "text")
+    if reasoning.get("effort") is not None:
+        _one_of("reasoning.effort", reasoning["effort"], _EFFORTS)
+    for where, value in (("reasoning.summary", reasoning.get("summary")), ("text.verbosity", text.get("verbosity"))):
+        if value is not None and not isinstance(value, str):
+            raise wrong(where, f"must be a string, got {type(value).__name__}")
+
+
+def _one_of(where: str, value: object, names: frozenset[str]) -> None:
+    if not isinstance(value, str) or value not in names:
+        raise wrong(where, f"must be one of {', '.join(sorted(names))}, got {value!r}")
 
 
 def check_params(request: Request, mapped: frozenset[str]) -> None:

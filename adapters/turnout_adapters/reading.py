@@ -8,6 +8,7 @@ from pydantic_core import to_json
 
 from turnout_adapters.adapter import WireCall
 from turnout_adapters.envelope import is_made_here, open_envelope
+from turnout_adapters.params import check_types
 from turnout_adapters.request import (
     Draft,
     Media,
@@ -47,6 +48,7 @@ def read(call: WireCall, provider: str, family: str, *, custom_tools: bool = Fal
 
     `custom_tools`: the wire has them itself, grammars included.
     """
+    check_types(call.body)
     request = Request(call, Draft(provider, call.drop_params), custom_tools=custom_tools)
     instructions = call.body.get("instructions")
     if isinstance(instructions, str):
@@ -69,6 +71,8 @@ def read(call: WireCall, provider: str, family: str, *, custom_tools: bool = Fal
 
 def _read_item(request: Request, item: Mapping[str, Any], where: str, family: str) -> None:
     kind = item.get("type") or ("message" if "role" in item else None)
+    if not isinstance(kind, str):
+        raise wrong(f"{where}.type", "an input item needs a type, or a role and content")
     if kind == "message":
         _read_message(request, item, where)
     elif kind in ("function_call", "custom_tool_call"):
@@ -78,11 +82,9 @@ def _read_item(request: Request, item: Mapping[str, Any], where: str, family: st
     elif kind in ("reasoning", "compaction"):
         _read_sealed(request, item, where, family, kind)
     elif kind in _HOSTED:
-        _read_hosted(request, item, where, family, str(kind))
-    elif isinstance(kind, str):
-        request.draft.refuse(where, f"items of type {kind!r} cannot be sent there")
+        _read_hosted(request, item, where, family, kind)
     else:
-        raise wrong(where, "an input item needs a type, or a role and content")
+        request.draft.refuse(where, f"items of type {kind!r} cannot be sent there")
 
 
 def _append(request: Request, role: Literal["user", "assistant", "tool"], *parts: Part) -> None:

@@ -203,3 +203,41 @@ def test_any_request_elsewhere(model: str, input: Any, body: Json, drop: bool) -
         assert error.param
         return
     assert isinstance(json.loads(request.body), dict)
+
+
+GARBAGE = st.sampled_from([None, True, 3, -1.5, "", "x", [], ["x"], [None], {}, {"type": "x"}, {"x": [1]}])
+
+
+def broken(draw: st.DrawFn, value: Any) -> Any:
+    """The value with one place in it replaced by something that does not belong there."""
+    if isinstance(value, dict) and value and draw(st.integers(0, 3)):
+        name = draw(st.sampled_from(sorted(value)))
+        return {**value, name: broken(draw, value[name])}
+    if isinstance(value, list) and value and draw(st.integers(0, 3)):
+        index = draw(st.integers(0, len(value) - 1))
+        return [*value[:index], broken(draw, value[index]), *value[index + 1 :]]
+    return draw(GARBAGE)
+
+
+@st.composite
+def broken_body(draw: st.DrawFn) -> Json:
+    body = {"input": draw(INPUT), **draw(BODY)}
+    return broken(draw, body) if draw(st.booleans()) else broken(draw, broken(draw, body))
+
+
+@pytest.mark.parametrize("model", [*MODELS, *OTHERS])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(body=broken_body(), drop=st.booleans())
+def test_any_mistake_is_a_typed_error(model: str, body: Any, drop: bool) -> None:
+    """Whatever is wrong in a request: it is sent as it is, or told by name; it never breaks the library."""
+    if not isinstance(body, dict):
+        return
+    given = dict(body)
+    try:
+        request = request_for(
+            model, given.pop("input", None), wire="openai-chat" if model == "openai/gpt-5" else None, drop=drop, **given
+        )
+    except BadRequestError as error:
+        assert error.param
+        return
+    assert isinstance(json.loads(request.body), dict)
