@@ -65,6 +65,10 @@ def check_types(body: Mapping[str, Any]) -> None:
         ):
             if name in names and not right:
                 raise wrong(name, f"must be {must}, got {type(value).__name__}")
+    included: list[object] = list(body.get("include") or ())
+    for index, value in enumerate(included):
+        if not isinstance(value, str):
+            raise wrong(f"include[{index}]", f"must be a string, got {type(value).__name__}")
     reasoning, text = mapping(body.get("reasoning"), "reasoning"), mapping(body.get("text"), "text")
     if reasoning.get("effort") is not None:
         _one_of("reasoning.effort", reasoning["effort"], _EFFORTS)

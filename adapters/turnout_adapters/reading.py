@@ -150,7 +150,7 @@ def _image(part: Mapping[str, Any], where: str) -> Media:
 
 
 def _file(part: Mapping[str, Any], where: str) -> Media:
-    name = part.get("filename")
+    name = None if part.get("filename") is None else text_of(part, "filename", where)
     extra = {key: part[key] for key in ("citations", "context", "title") if key in part}
     common: dict[str, Any] = {"name": name, "cache": _cache(part), "extra": extra}
     data, url, file_id = part.get("file_data"), part.get("file_url"), part.get("file_id")
