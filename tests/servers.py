@@ -88,6 +88,7 @@ def listening(talk: Connected) -> Iterator[str]:
         for task in asyncio.all_tasks(loop):
             task.cancel()
             loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+        loop.run_until_complete(asyncio.sleep(0.01))  # transports close in the loop's next rounds
         loop.close()
 
 
