@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.express import Inexpressible, anthropic, chat, converse, gemini
+from tests.express import Inexpressible, anthropic, chat, converse, gemini, like_chat
 from tests.recorded import Recording, all_recordings, need_data
 from tests.wires.schemas import check_anthropic, check_chat, check_converse, check_gemini
 from turnout_adapters.adapter import Target, WireCall
@@ -143,3 +143,38 @@ def test_few_requests_have_no_responses_form() -> None:
     missing += [one.id for one in RECORDED if one.api in CONVERSE and worded(converse.express, one, one.model) is None]
     missing += [one.id for one in RECORDED if one.api in CHATS and worded(chat.express, one, "p", openai=False) is None]
     assert len(missing) <= 10, missing
+
+
+LIKE_CHAT = {
+    "cohere_v2_chat": ("cohere", "cohere-chat", like_chat.of_cohere),
+    "ollama_native": ("ollama", "ollama-chat", like_chat.of_ollama),
+}
+
+
+@of(tuple(LIKE_CHAT))
+def test_cohere_and_ollama(recording: Recording) -> None:
+    provider, wire, as_chat = LIKE_CHAT[recording.api]
+    plain = as_chat(recording.request)
+    try:
+        arguments = chat.express(plain, provider, openai=False)
+    except Inexpressible as why:
+        assert str(why) == "document" or "images in the outputs of tools" in str(why)
+        return
+    extra = arguments["extra_body"]
+    if wire == "ollama-chat" and recording.request.get("options"):
+        rest = {name: value for name, value in recording.request["options"].items() if name != "temperature"}
+        arguments["extra_body"] = {name: value for name, value in extra.items() if name != "options"} | {
+            "options": rest
+        }
+    body = encoded(provider, wire, recording.model, arguments)
+    ours, theirs = as_chat(body), plain
+    ours.pop("model")
+    assert chat.meaning(ours) == chat.meaning({name: value for name, value in theirs.items() if name != "model"})
+
+
+@of(("watsonx_legacy",))
+def test_watsonx(recording: Recording) -> None:
+    row, extra = PROVIDERS["watsonx"], {"project_id": recording.request["project_id"]}
+    call = WireCall("create", recording.model, {"input": recording.request["input"]}, extra_body=extra, nonce="0")
+    request = adapter_for(row, "watsonx-text").request(call, Target("watsonx", "https://x"))
+    assert json.loads(request.body) == recording.request
