@@ -1,10 +1,12 @@
 """How a deployment is let in: keys, tokens and signers from parameters and environment."""
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any, NamedTuple, cast
 
 from turnout_adapters.adapter import Auth
 from turnout_adapters.addresses import aws_region, text
+from turnout_adapters.auth.aws import NEEDED as BOTOCORE_NEEDED
 from turnout_adapters.auth.aws import AWSAuth
 from turnout_adapters.auth.google import GoogleAuth, credentials_info
 from turnout_adapters.auth.ibm import IBMAuth
@@ -116,6 +118,8 @@ def _amazon(provider: Provider, params: Params, env: Mapping[str, str], key: str
     region = aws_region(params, env, model)
     if region is None:
         raise ConfigError("aws_region_name: signing needs a region; set aws_region_name", param="aws_region_name")
+    if find_spec("botocore") is None:
+        raise ConfigError(BOTOCORE_NEEDED)
     service = {"sagemaker": "sagemaker", "bedrock_mantle": "bedrock-mantle"}.get(provider.name, "bedrock")
     names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_profile_name")
     given = {name: text(params.get(name), name) for name in names}

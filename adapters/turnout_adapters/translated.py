@@ -34,6 +34,8 @@ class TranslatedWire(ABC):
 
     wire = ""
     two_steps = False
+    mapped: frozenset[str] = frozenset()
+    """Parameters that this wire honours besides input, instructions, tools, text, reasoning and max_output_tokens."""
 
     def __init__(self, provider: str) -> None:
         self.provider = provider

@@ -14,6 +14,7 @@ from tests.wire_answers import Said, answer, chat, chat_chunks, frame, sse
 from turnout import Dialect, Provider, Router
 from turnout.cli.app import app
 from turnout_adapters.providers import ALIASES, GONE, PROVIDERS
+from turnout_adapters.wires.anthropic import AnthropicWire
 
 Json = dict[str, Any]
 README_TABLE = """
@@ -400,6 +401,13 @@ def test_the_command_lists_what_the_code_uses() -> None:
     assert listed["gone"] == dict(GONE)
     by_name = {row["name"]: row for row in listed["providers"]}
     assert by_name["deepseek"]["chat"]["json_schema"] is False
+    assert by_name["anthropic"]["wires"]["anthropic-messages"]["parameters"] == sorted(AnthropicWire.mapped)
+    one = CliRunner().invoke(app, ["providers", "fireworks"])
+    assert "FIREWORKS_API_KEY" in one.stdout
+    assert "openai-chat (default): frequency_penalty" in one.stdout
+    gone = CliRunner().invoke(app, ["providers", "palm"])
+    assert (gone.exit_code, "use gemini" in gone.output) == (2, True)
+    assert "did you mean 'mistral'" in CliRunner().invoke(app, ["providers", "mistrall"]).output
     shown = CliRunner().invoke(app, ["providers"])
     assert shown.exit_code == 0
     assert all(name in shown.stdout.replace("\n", "") for name in ("openai", "anthropic", "bedrock", "anyscale"))

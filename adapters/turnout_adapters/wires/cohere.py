@@ -31,6 +31,7 @@ class CohereWire(TranslatedWire):
     """POST /v2/chat. Stateless."""
 
     wire = "cohere-chat"
+    mapped = _MAPPED
 
     def encode(self, call: WireCall, target: Target) -> Encoded:  # noqa: ARG002 (the base's signature)
         """Path and body."""

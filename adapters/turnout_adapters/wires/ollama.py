@@ -28,6 +28,7 @@ class OllamaWire(TranslatedWire):
     """POST /api/chat. Stateless."""
 
     wire = "ollama-chat"
+    mapped = _MAPPED
 
     def encode(self, call: WireCall, target: Target) -> Encoded:  # noqa: ARG002 (the base's signature)
         """Path and body."""

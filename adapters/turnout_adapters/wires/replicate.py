@@ -24,6 +24,7 @@ class ReplicateWire(TranslatedWire):
     """POST /models/{owner}/{name}/predictions. Stateless."""
 
     wire = "replicate"
+    mapped = _MAPPED
     two_steps = True
 
     def encode(self, call: WireCall, target: Target) -> Encoded:  # noqa: ARG002 (the base's signature)

@@ -15,7 +15,7 @@ from turnout_adapters.request import Text
 from turnout_adapters.translated import Encoded, TranslatedWire
 from turnout_adapters.types import Response
 from turnout_adapters.wires.chat.decode import ChatTeller
-from turnout_adapters.wires.chat.encode import encode
+from turnout_adapters.wires.chat.encode import encode, mapped_in
 
 _VERSION = "version=2025-05-01"
 _CUT = ("max_tokens", "token_limit")
@@ -29,6 +29,7 @@ class WatsonxChatWire(TranslatedWire):
     def __init__(self, provider: str, dialect: Dialect) -> None:
         super().__init__(provider)
         self._dialect = dialect
+        self.mapped = mapped_in(dialect)
 
     @classmethod
     def for_provider(cls, provider: Provider) -> Self:
@@ -62,11 +63,12 @@ class WatsonxTextWire(TranslatedWire):
     """POST /ml/v1/text/generation: one text in, one text out. Stateless."""
 
     wire = "watsonx-text"
+    mapped = frozenset({"temperature", "top_p"})
 
     def encode(self, call: WireCall, target: Target) -> Encoded:
         """Path and body."""
         request = read(call, self.provider, "watsonx")
-        check_params(request, frozenset({"temperature", "top_p"}))
+        check_params(request, self.mapped)
         if request.tools or request.hosted:
             request.draft.refuse("tools", "text generation has none; use the wire watsonx-chat")
         if request.format is not None:

@@ -8,9 +8,10 @@ import typer
 from rich.console import Console
 
 from turnout.cli.demo_screen import show
-from turnout.cli.providers import facts, show_table
+from turnout.cli.providers import facts, show_one, show_table
 from turnout.sim.demo import Demo
-from turnout_adapters.providers import GONE, PROVIDERS
+from turnout_adapters.providers import ALIASES, GONE, PROVIDERS
+from turnout_adapters.registry import nearest
 
 app = typer.Typer(help="Calls LLMs through many deployments.", no_args_is_help=True, add_completion=False)
 
@@ -38,10 +39,18 @@ def demo(
 
 @app.command()
 def providers(
+    name: Annotated[str | None, typer.Argument(help="One provider, in full.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Who can be called: wires, credentials and addresses, from the rows that the code itself uses."""
+    name = ALIASES.get(name, name) if name else None
+    if name is not None and name not in PROVIDERS:
+        typer.echo(GONE.get(name) or f"there is no provider {name!r}; {nearest(name, PROVIDERS)}", err=True)
+        raise typer.Exit(2)
+    rows = [PROVIDERS[name]] if name else list(PROVIDERS.values())
     if as_json:
-        typer.echo(json.dumps({"providers": [facts(row) for row in PROVIDERS.values()], "gone": dict(GONE)}, indent=2))
-        return
-    show_table(Console())
+        typer.echo(json.dumps({"providers": [facts(row) for row in rows], "gone": dict(GONE)}, indent=2))
+    elif name:
+        show_one(Console(), rows[0])
+    else:
+        show_table(Console())

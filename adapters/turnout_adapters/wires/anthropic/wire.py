@@ -12,7 +12,7 @@ from turnout_adapters.reading import read
 from turnout_adapters.translated import Encoded, TranslatedWire
 from turnout_adapters.types import Response
 from turnout_adapters.wires.anthropic.decode import FAMILY, MessagesTeller
-from turnout_adapters.wires.anthropic.encode import TEXT_TOOL, Platform, encode, uses_text_tool
+from turnout_adapters.wires.anthropic.encode import MAPPED, TEXT_TOOL, Platform, encode, uses_text_tool
 
 _VERSIONS = {"vertex_ai": "vertex-2023-10-16", "bedrock": "bedrock-2023-05-31"}
 
@@ -21,6 +21,7 @@ class AnthropicWire(TranslatedWire):
     """Messages, on Anthropic's API and wherever else Claude is served. Stateless."""
 
     wire = "anthropic-messages"
+    mapped = MAPPED
 
     def __init__(self, provider: str, platform: Platform = "anthropic") -> None:
         super().__init__(provider)

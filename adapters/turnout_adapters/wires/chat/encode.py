@@ -16,14 +16,20 @@ _OPENAI = frozenset(
 )
 
 
+def mapped_in(dialect: Dialect) -> frozenset[str]:
+    """The parameters that a dialect honours."""
+    mapped = _MAPPED | _OPENAI if dialect.openai else _MAPPED
+    return mapped - dialect.refused - (frozenset() if dialect.parallel else {"parallel_tool_calls"})
+
+
 def encode(request: Request, dialect: Dialect) -> Block:
     """The body."""
-    mapped = _MAPPED | _OPENAI if dialect.openai else _MAPPED
-    check_params(request, mapped - dialect.refused)
+    mapped = mapped_in(dialect)
+    check_params(request, mapped)
     body: Block = {"model": request.call.model, "messages": messages(request, dialect)}
     if request.get("max_output_tokens") is not None:
         body[dialect.max_tokens] = request.get("max_output_tokens")
-    for name in sorted(mapped - {"top_logprobs", "text.verbosity", "parallel_tool_calls"} - dialect.refused):
+    for name in sorted(mapped - {"top_logprobs", "text.verbosity", "parallel_tool_calls"}):
         if request.get(name) is not None:
             body[name] = request.get(name)
     if body.get("prompt_cache_options", {}).get("ttl") == "12h":
@@ -57,11 +63,8 @@ def _tools(request: Request, dialect: Dialect, body: Block) -> None:
     choice = _choice(request, dialect)
     if choice is not None:
         body["tool_choice"] = choice
-    if request.get("parallel_tool_calls") is not None:
-        if dialect.parallel:
-            body["parallel_tool_calls"] = request.get("parallel_tool_calls")
-        elif request.get("parallel_tool_calls") is False:
-            request.draft.unsupported("parallel_tool_calls", "there is no such setting")
+    if request.get("parallel_tool_calls") is not None and dialect.parallel:
+        body["parallel_tool_calls"] = request.get("parallel_tool_calls")
 
 
 def _tool(request: Request, tool: Tool, dialect: Dialect) -> Block:

@@ -12,7 +12,7 @@ from turnout_adapters.reading import read
 from turnout_adapters.translated import Encoded, TranslatedWire
 from turnout_adapters.types import Response
 from turnout_adapters.wires.chat.decode import ChatTeller
-from turnout_adapters.wires.chat.encode import encode
+from turnout_adapters.wires.chat.encode import encode, mapped_in
 
 
 class ChatWire(TranslatedWire):
@@ -24,6 +24,7 @@ class ChatWire(TranslatedWire):
     def __init__(self, provider: str, dialect: Dialect) -> None:
         super().__init__(provider)
         self._dialect = dialect
+        self.mapped = mapped_in(dialect)
 
     @classmethod
     def for_provider(cls, provider: Provider) -> Self:

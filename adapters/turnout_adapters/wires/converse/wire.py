@@ -11,13 +11,14 @@ from turnout_adapters.reading import read
 from turnout_adapters.translated import Encoded, TranslatedWire
 from turnout_adapters.types import Response
 from turnout_adapters.wires.converse.decode import ConverseTeller
-from turnout_adapters.wires.converse.encode import TEXT_TOOL, encode, is_claude, uses_text_tool
+from turnout_adapters.wires.converse.encode import MAPPED, TEXT_TOOL, encode, is_claude, uses_text_tool
 
 
 class ConverseWire(TranslatedWire):
     """Bedrock's own API for all models. Stateless."""
 
     wire = "bedrock-converse"
+    mapped = MAPPED
 
     def encode(self, call: WireCall, target: Target) -> Encoded:  # noqa: ARG002 (the base's signature)
         """Path and body."""

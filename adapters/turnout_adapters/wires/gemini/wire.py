@@ -11,13 +11,14 @@ from turnout_adapters.reading import read
 from turnout_adapters.translated import Encoded, TranslatedWire
 from turnout_adapters.types import Response
 from turnout_adapters.wires.gemini.decode import FAMILY, GeminiTeller
-from turnout_adapters.wires.gemini.encode import encode
+from turnout_adapters.wires.gemini.encode import MAPPED, encode
 
 
 class GeminiWire(TranslatedWire):
     """generateContent and streamGenerateContent. Stateless."""
 
     wire = "gemini"
+    mapped = MAPPED
 
     def __init__(self, provider: str, *, vertex: bool = False) -> None:
         super().__init__(provider)
