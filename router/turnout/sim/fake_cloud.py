@@ -104,7 +104,11 @@ class FakeCloud:
     async def _shut(self) -> None:
         for region in self.regions.values():
             await self._close(region)
-        await asyncio.sleep(0)
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # connections that were accepted and not yet served
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.sleep(0.01)  # transports close in the loop's next rounds
 
 
 class _Connection:
