@@ -8,11 +8,10 @@ one only the response at the end, so the two cannot differ. The event grammar:
 """
 
 from collections.abc import Mapping
-from typing import Any, cast
-
-from pydantic_core import from_json
+from typing import Any
 
 from turnout_adapters.adapter import WireCall
+from turnout_adapters.request import object_in
 from turnout_adapters.tools import ToolNames, tool_names
 from turnout_adapters.types import SHAPES, Response, StreamEvent, Usage
 from turnout_adapters.types.base import opened
@@ -251,7 +250,7 @@ class ResponseBuilder:
             if not text and not cut:
                 text = "{}"
                 self._emit_in("response.function_call_arguments.delta", delta=text, **self._at_item())
-            item["arguments"], whole = text, _is_object(text)
+            item["arguments"], whole = text, object_in(text) is not None
             done = {"arguments": text, "name": item["name"]}
             self._emit_in("response.function_call_arguments.done", **done, **self._at_item())
         item["status"] = "completed" if whole else "incomplete"
@@ -321,18 +320,7 @@ def _copied(part: dict[str, Any]) -> dict[str, Any]:
     return {name: [*value] if name in ("annotations", "logprobs") else value for name, value in part.items()}
 
 
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(from_json(text), dict)
-    except ValueError:
-        return False
-
-
 def _input_of(text: str) -> tuple[str, bool]:
     """A custom tool's input from the shim's arguments, and whether they are whole."""
-    try:
-        value: object = from_json(text)
-    except ValueError:
-        return text, False
-    found: object = cast("dict[str, Any]", value).get("input") if isinstance(value, dict) else None
+    found = (object_in(text) or {}).get("input")
     return (found, True) if isinstance(found, str) else (text, False)

@@ -31,6 +31,14 @@ class Teller(Protocol):
         ...
 
 
+class WholeTeller(Teller, Protocol):
+    """Reads complete answers too."""
+
+    def whole(self, body: Mapping[str, Any], builder: ResponseBuilder) -> None:
+        """A complete answer."""
+        ...
+
+
 class TranslatedDecoder:
     """Bytes of a provider's stream to Responses events."""
 
@@ -103,6 +111,14 @@ def finished(builder: ResponseBuilder, reply: HTTPReply) -> Response:
         raise InvalidReplyError("the answer is not complete", request_id=request_id_of(reply.headers))
     builder.response.about.request_id = request_id_of(reply.headers)
     return builder.response
+
+
+def parsed(text: str) -> Any:
+    """The JSON value of a provider's text; {} if it is none."""
+    try:
+        return from_json(text)
+    except ValueError:
+        return {}
 
 
 def objects(value: object) -> list[Mapping[str, Any]]:

@@ -32,7 +32,6 @@ _PLAIN_VALUES: Mapping[str, tuple[Any, ...]] = {
     "truncation": ("disabled",),
     "parallel_tool_calls": (True,),
     "service_tier": ("auto",),
-    "max_tool_calls": (),
     "top_logprobs": (0,),
 }
 """Values that ask for what happens anyway."""

@@ -17,7 +17,7 @@ _NATIVE = (
     ),
     Provider(
         "vertex_ai", None, (), ("VERTEXAI_API_BASE", "VERTEX_API_BASE"), auth="google",
-        wires=("gemini", "anthropic-messages", "openai-chat"), dialect=Dialect(),
+        wires=("gemini", "anthropic-messages", "openai-chat"),
         about="Gemini and Claude by their own wires, other models by openai-chat; needs the extra `vertex`",
     ),
     Provider(

@@ -19,6 +19,7 @@ from turnout_adapters.request import (
     ToolCall,
     ToolResult,
     Turn,
+    cache_mark,
     mapping,
     mappings,
     text_of,
@@ -119,7 +120,7 @@ def _read_message(request: Request, item: Mapping[str, Any], where: str) -> None
 def _part(part: Mapping[str, Any], where: str) -> Text | Media:
     kind = part.get("type")
     if kind in ("input_text", "output_text", "text", "summary_text", "reasoning_text"):
-        return Text(text_of(part, "text", where), _cache(part))
+        return Text(text_of(part, "text", where), cache_mark(part))
     if kind == "refusal":
         return Text(text_of(part, "refusal", where))
     if kind == "input_image":
@@ -138,7 +139,7 @@ def _image(part: Mapping[str, Any], where: str) -> Media:
     given = part.get("image_url")
     url = given if isinstance(given, str) else mapping(given, where).get("url")
     file_id, detail = part.get("file_id"), part.get("detail")
-    common: dict[str, Any] = {"detail": None if detail == "auto" else detail, "cache": _cache(part)}
+    common: dict[str, Any] = {"detail": None if detail == "auto" else detail, "cache": cache_mark(part)}
     if isinstance(url, str) and url:
         data = _DATA_URL.match(url)
         if data:
@@ -152,7 +153,7 @@ def _image(part: Mapping[str, Any], where: str) -> Media:
 def _file(part: Mapping[str, Any], where: str) -> Media:
     name = None if part.get("filename") is None else text_of(part, "filename", where)
     extra = {key: part[key] for key in ("citations", "context", "title") if key in part}
-    common: dict[str, Any] = {"name": name, "cache": _cache(part), "extra": extra}
+    common: dict[str, Any] = {"name": name, "cache": cache_mark(part), "extra": extra}
     data, url, file_id = part.get("file_data"), part.get("file_url"), part.get("file_id")
     if isinstance(data, str):
         found = _DATA_URL.match(data)
@@ -167,11 +168,6 @@ def _file(part: Mapping[str, Any], where: str) -> Media:
 
 def _mime_of(name: str, default: str) -> str:
     return _MIME_OF.get(name.partition("?")[0].rpartition(".")[2].lower(), default)
-
-
-def _cache(part: Mapping[str, Any]) -> str | None:
-    mark = part.get("prompt_cache_breakpoint")
-    return None if mark is None else str(mapping(mark, "prompt_cache_breakpoint").get("ttl") or "")
 
 
 def _call(item: Mapping[str, Any], where: str, *, custom: bool) -> ToolCall:

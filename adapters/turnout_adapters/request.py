@@ -138,6 +138,8 @@ class Tool:
     parameters: Mapping[str, Any]
     strict: bool | None = None
     custom: bool = False
+    cache: str | None = None
+    """As of Text."""
     raw: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The tool as the caller gave it."""
 
@@ -245,13 +247,10 @@ def fitting_id(call_id: str, allowed: re.Pattern[str], length: int = 40) -> str:
 
 def arguments_of(call: ToolCall) -> Mapping[str, Any]:
     """A call's arguments as the object they must be. Raises BadRequestError."""
-    try:
-        value: object = from_json(call.arguments) if call.arguments.strip() else {}
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
+    value = object_in(call.arguments) if call.arguments.strip() else {}
+    if value is None:
         raise wrong(f"{call.where}.arguments", "must be a JSON object")
-    return cast("dict[str, Any]", value)
+    return value
 
 
 def all_system(request: Request) -> list[Text]:
@@ -262,6 +261,29 @@ def all_system(request: Request) -> list[Text]:
             request.draft.warn("a system message inside the conversation was moved to the system prompt")
             texts.extend(part for part in turn.parts if isinstance(part, Text))
     return [part for part in texts if part.text]
+
+
+def object_in(text: str) -> dict[str, Any] | None:
+    """The JSON object that a text is, None if it is none."""
+    try:
+        value: object = from_json(text)
+    except ValueError:
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def cache_mark(fields: Mapping[str, Any]) -> str | None:
+    """The lifetime of a part's or a tool's prompt cache breakpoint; "" for the default, None without one."""
+    mark = fields.get("prompt_cache_breakpoint")
+    return None if mark is None else str(mapping(mark, "prompt_cache_breakpoint").get("ttl") or "")
+
+
+def cached_for_an_hour(request: Request, ttl: str) -> bool:
+    """True if a breakpoint must live longer than five minutes; where an hour is the most, 12h is told or refused."""
+    wanted = ttl or mapping(request.get("prompt_cache_options"), "prompt_cache_options").get("ttl")
+    if wanted == "12h":
+        request.draft.unsupported("prompt_cache_breakpoint.ttl", "a breakpoint lives an hour at most")
+    return bool(wanted)
 
 
 def text_of(fields: Mapping[str, Any], name: str, where: str) -> str:

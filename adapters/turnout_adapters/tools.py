@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from turnout_adapters.request import Choice, Format, Request, Tool, mapping, mappings, text_of, wrong
+from turnout_adapters.request import Choice, Format, Request, Tool, cache_mark, mapping, mappings, text_of, wrong
 
+TEXT_TOOL = "respond"
+"""Models without structured output answer by calling this tool, whose arguments are the text."""
 _SHIM = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 _NO_ARGUMENTS = {"type": "object", "properties": dict[str, Any]()}
 _CLIENT_SIDE = ("local_shell", "shell", "apply_patch", "tool_search", "programmatic_tool_calling")
@@ -49,10 +51,11 @@ def _function(request: Request, tool: Mapping[str, Any], where: str, space: str 
         form = mapping(tool.get("format"), f"{where}.format")
         if form.get("type", "text") != "text" and not request.custom_tools:
             request.draft.refuse(f"{where}.format", "it cannot hold a custom tool's input to a grammar")
-        return Tool(name, description, _SHIM, custom=True, raw=tool)
+        return Tool(name, description, _SHIM, custom=True, cache=cache_mark(tool), raw=tool)
     parameters = mapping(tool.get("parameters"), f"{where}.parameters") or _NO_ARGUMENTS
     strict = tool.get("strict")
-    return Tool(name, description, parameters, strict if isinstance(strict, bool) else None, raw=tool)
+    strict = strict if isinstance(strict, bool) else None
+    return Tool(name, description, parameters, strict, cache=cache_mark(tool), raw=tool)
 
 
 def read_choice(request: Request) -> Choice:
@@ -109,6 +112,13 @@ def read_format(request: Request) -> Format | None:
     if not schema:
         raise wrong("text.format.schema", "is missing")
     return Format("json_schema", form.get("name") or "response", schema, form.get("strict"), form.get("description"))
+
+
+def wants_schema(body: Mapping[str, Any]) -> bool:
+    """True if the text of a request that was encoded before follows a JSON schema."""
+    text: Any = body.get("text") or {}
+    form: Any = text.get("format") or {}
+    return form.get("type") == "json_schema"
 
 
 @dataclass(frozen=True, slots=True)

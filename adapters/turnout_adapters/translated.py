@@ -7,12 +7,16 @@ from typing import Any, NamedTuple, Self, cast
 from pydantic_core import PydanticSerializationError, to_json
 
 from turnout_adapters.adapter import Follow, HTTPReply, HTTPRequest, StreamDecoder, Target, WireCall
+from turnout_adapters.builder import ResponseBuilder
+from turnout_adapters.decoding import TranslatedDecoder, WholeTeller, body_of, finished
 from turnout_adapters.errors import APIError, BadRequestError, UnsupportedParameterError
+from turnout_adapters.framing import Framing
 from turnout_adapters.kinds import Kind
 from turnout_adapters.provider import Provider
 from turnout_adapters.refusals import error_from_reply
 from turnout_adapters.request import Draft
 from turnout_adapters.sending import headers_for
+from turnout_adapters.sse import SSESplitter
 from turnout_adapters.types import Response
 
 _JSON = ("content-type", "application/json")
@@ -90,6 +94,33 @@ class TranslatedWire(ABC):
         if error.kind is Kind.NOT_FOUND:
             error.kind = Kind.DEPLOYMENT_NOT_FOUND
         return error
+
+
+class ToldWire(TranslatedWire):
+    """Base of the wires whose answers, complete or streamed, one teller reads."""
+
+    @abstractmethod
+    def teller(self, call: WireCall) -> WholeTeller:
+        """A reader for one answer."""
+
+    def framing(self) -> Framing:
+        """How a stream is cut: server-sent events."""
+        return SSESplitter()
+
+    def text_tool(self, call: WireCall) -> str | None:  # noqa: ARG002
+        """The tool whose calls are the text, if the request was encoded so."""
+        return None
+
+    def decode(self, call: WireCall, reply: HTTPReply) -> Response:
+        """A complete answer."""
+        builder = ResponseBuilder(call, quiet=True, text_tool=self.text_tool(call))
+        self.teller(call).whole(body_of(reply), builder)
+        return finished(builder, reply)
+
+    def decoder(self, call: WireCall) -> TranslatedDecoder:
+        """A decoder for one stream."""
+        builder = ResponseBuilder(call, text_tool=self.text_tool(call))
+        return TranslatedDecoder(self.teller(call), builder, self.framing())
 
 
 def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

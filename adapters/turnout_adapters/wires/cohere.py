@@ -5,17 +5,16 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from turnout_adapters.adapter import HTTPReply, Target, WireCall
+from turnout_adapters.adapter import Target, WireCall
 from turnout_adapters.builder import ResponseBuilder
-from turnout_adapters.decoding import TranslatedDecoder, an_object, body_of, finished, number, objects, string
+from turnout_adapters.decoding import WholeTeller, an_object, number, objects, string
 from turnout_adapters.dialect import Dialect
 from turnout_adapters.envelope import seal
 from turnout_adapters.errors import InternalServerError
 from turnout_adapters.params import check_params
 from turnout_adapters.reading import read
 from turnout_adapters.request import Request
-from turnout_adapters.translated import Encoded, TranslatedWire
-from turnout_adapters.types import Response
+from turnout_adapters.translated import Encoded, ToldWire
 from turnout_adapters.wires.chat.content import Block, messages
 
 _FAMILY = "cohere"
@@ -27,7 +26,7 @@ _READ = frozenset("id message usage finish_reason".split())
 _REASONS = {"MAX_TOKENS": "max_output_tokens"}
 
 
-class CohereWire(TranslatedWire):
+class CohereWire(ToldWire):
     """POST /v2/chat. Stateless."""
 
     wire = "cohere-chat"
@@ -48,15 +47,9 @@ class CohereWire(TranslatedWire):
             body["stream"] = True
         return Encoded("/v2/chat", body, request.draft)
 
-    def decode(self, call: WireCall, reply: HTTPReply) -> Response:
-        """A complete answer."""
-        builder = ResponseBuilder(call, quiet=True)
-        _Teller(self.provider).whole(body_of(reply), builder)
-        return finished(builder, reply)
-
-    def decoder(self, call: WireCall) -> TranslatedDecoder:
-        """A decoder for one stream."""
-        return TranslatedDecoder(_Teller(self.provider), ResponseBuilder(call))
+    def teller(self, call: WireCall) -> WholeTeller:  # noqa: ARG002
+        """A reader for one answer."""
+        return _Teller(self.provider)
 
 
 def _tools(request: Request, body: Block) -> None:
@@ -97,7 +90,6 @@ class _Teller:
         self._thought = ""
         self._field = ""
         self._citations: list[Mapping[str, Any]] = []
-        self._reason = ""
 
     def whole(self, body: Mapping[str, Any], builder: ResponseBuilder) -> None:
         message = an_object(body.get("message"))

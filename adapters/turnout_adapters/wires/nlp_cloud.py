@@ -4,18 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from turnout_adapters.adapter import HTTPReply, Target, WireCall
+from turnout_adapters.adapter import Target, WireCall
 from turnout_adapters.builder import ResponseBuilder
-from turnout_adapters.decoding import TranslatedDecoder, body_of, finished, string
+from turnout_adapters.decoding import WholeTeller, string
 from turnout_adapters.errors import InvalidReplyError
-from turnout_adapters.framing import Whole
+from turnout_adapters.framing import Framing, Whole
 from turnout_adapters.request import wrong
-from turnout_adapters.translated import Encoded, TranslatedWire
-from turnout_adapters.types import Response
+from turnout_adapters.translated import Encoded, ToldWire
 from turnout_adapters.wires.plain_text import read_text, said
 
 
-class NLPCloudWire(TranslatedWire):
+class NLPCloudWire(ToldWire):
     """POST /gpu/{model}/chatbot. Stateless."""
 
     wire = "nlp-cloud"
@@ -41,18 +40,19 @@ class NLPCloudWire(TranslatedWire):
             body["history"] = history
         return Encoded(f"/gpu/{quote(call.model)}/chatbot", body, request.draft)
 
-    def decode(self, call: WireCall, reply: HTTPReply) -> Response:
-        """A complete answer."""
-        builder = ResponseBuilder(call, quiet=True)
-        _Teller().tell(None, body_of(reply), builder)
-        return finished(builder, reply)
+    def teller(self, call: WireCall) -> WholeTeller:  # noqa: ARG002
+        """A reader for one answer."""
+        return _Teller()
 
-    def decoder(self, call: WireCall) -> TranslatedDecoder:
-        """A decoder for one answer."""
-        return TranslatedDecoder(_Teller(), ResponseBuilder(call), Whole())
+    def framing(self) -> Framing:
+        """It does not stream."""
+        return Whole()
 
 
 class _Teller:
+    def whole(self, body: Mapping[str, Any], builder: ResponseBuilder) -> None:
+        self.tell(None, body, builder)
+
     def tell(self, name: str | None, fields: Mapping[str, Any], builder: ResponseBuilder) -> None:  # noqa: ARG002
         if not isinstance(fields.get("response"), str):
             raise InvalidReplyError("the answer has no `response`")

@@ -5,18 +5,17 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from turnout_adapters.adapter import HTTPReply, Target, WireCall
+from turnout_adapters.adapter import Target, WireCall
 from turnout_adapters.builder import ResponseBuilder
-from turnout_adapters.decoding import TranslatedDecoder, an_object, body_of, finished, number, objects, string
+from turnout_adapters.decoding import WholeTeller, an_object, number, objects, string
 from turnout_adapters.dialect import Dialect
 from turnout_adapters.envelope import seal
-from turnout_adapters.framing import Lines
+from turnout_adapters.framing import Framing, Lines
 from turnout_adapters.params import check_params
 from turnout_adapters.reading import read
 from turnout_adapters.refusals import stream_error
 from turnout_adapters.request import Request, ToolCall, arguments_of
-from turnout_adapters.translated import Encoded, TranslatedWire
-from turnout_adapters.types import Response
+from turnout_adapters.translated import Encoded, ToldWire
 from turnout_adapters.wires.chat.content import Block, messages
 
 _FAMILY = "ollama"
@@ -24,7 +23,7 @@ _MAPPED = frozenset("temperature top_p presence_penalty frequency_penalty".split
 _LEVELS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "max", "max": "max"}
 
 
-class OllamaWire(TranslatedWire):
+class OllamaWire(ToldWire):
     """POST /api/chat. Stateless."""
 
     wire = "ollama-chat"
@@ -52,15 +51,13 @@ class OllamaWire(TranslatedWire):
             body["think"] = False if request.effort == "none" else _LEVELS.get(request.effort, True)
         return Encoded("/api/chat", body, request.draft)
 
-    def decode(self, call: WireCall, reply: HTTPReply) -> Response:
-        """A complete answer."""
-        builder, teller = ResponseBuilder(call, quiet=True), _Teller(self.provider, call.nonce)
-        teller.tell(None, body_of(reply), builder)
-        return finished(builder, reply)
+    def teller(self, call: WireCall) -> WholeTeller:
+        """A reader for one answer."""
+        return _Teller(self.provider, call.nonce)
 
-    def decoder(self, call: WireCall) -> TranslatedDecoder:
-        """A decoder for one stream: a line for each piece."""
-        return TranslatedDecoder(_Teller(self.provider, call.nonce), ResponseBuilder(call), Lines())
+    def framing(self) -> Framing:
+        """A line for each piece."""
+        return Lines()
 
 
 def _tool(tool: Any) -> Block:
@@ -108,6 +105,9 @@ class _Teller:
         self._nonce = nonce
         self._calls = 0
         self._thought = ""
+
+    def whole(self, body: Mapping[str, Any], builder: ResponseBuilder) -> None:
+        self.tell(None, body, builder)
 
     def tell(self, name: str | None, fields: Mapping[str, Any], builder: ResponseBuilder) -> None:  # noqa: ARG002
         if fields.get("error"):

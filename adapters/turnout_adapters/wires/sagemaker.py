@@ -3,13 +3,10 @@
 from urllib.parse import quote
 
 from turnout_adapters.adapter import Target, WireCall
-from turnout_adapters.builder import ResponseBuilder
-from turnout_adapters.decoding import TranslatedDecoder
 from turnout_adapters.eventstream import EventStreamSplitter
-from turnout_adapters.framing import Nested
+from turnout_adapters.framing import Framing, Nested
 from turnout_adapters.sse import SSESplitter
 from turnout_adapters.translated import Encoded
-from turnout_adapters.wires.chat.decode import ChatTeller
 from turnout_adapters.wires.chat.wire import ChatWire
 
 
@@ -24,7 +21,6 @@ class SageMakerWire(ChatWire):
         verb = "invocations-response-stream" if call.stream else "invocations"
         return encoded._replace(path=f"/endpoints/{quote(call.model, safe='')}/{verb}")
 
-    def decoder(self, call: WireCall) -> TranslatedDecoder:
-        """A decoder for one stream."""
-        framing = Nested(EventStreamSplitter(self.provider, inner="raw"), SSESplitter())
-        return TranslatedDecoder(ChatTeller(self.provider, call.nonce), ResponseBuilder(call), framing)
+    def framing(self) -> Framing:
+        """Server-sent events inside AWS's frames."""
+        return Nested(EventStreamSplitter(self.provider, inner="raw"), SSESplitter())

@@ -1,65 +1,41 @@
 """The wires of IBM watsonx: chat (like chat completions, at another address) and the older text generation."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
-from turnout_adapters.adapter import HTTPReply, Target, WireCall
+from turnout_adapters.adapter import Target, WireCall
 from turnout_adapters.builder import ResponseBuilder
-from turnout_adapters.decoding import TranslatedDecoder, an_object, body_of, finished, number, objects, string
-from turnout_adapters.dialect import Dialect
+from turnout_adapters.decoding import WholeTeller, an_object, number, objects, string
 from turnout_adapters.params import check_params
-from turnout_adapters.provider import Provider
 from turnout_adapters.reading import read
 from turnout_adapters.refusals import stream_error
 from turnout_adapters.request import Text
-from turnout_adapters.translated import Encoded, TranslatedWire
-from turnout_adapters.types import Response
-from turnout_adapters.wires.chat.decode import ChatTeller
-from turnout_adapters.wires.chat.encode import encode, mapped_in
+from turnout_adapters.translated import Encoded, ToldWire
+from turnout_adapters.wires.chat.wire import ChatWire
 
 _VERSION = "version=2025-05-01"
 _CUT = ("max_tokens", "token_limit")
 
 
-class WatsonxChatWire(TranslatedWire):
+class WatsonxChatWire(ChatWire):
     """POST /ml/v1/text/chat. Stateless. The project is a field of the deployment's `extra_body`."""
 
     wire = "watsonx-chat"
 
-    def __init__(self, provider: str, dialect: Dialect) -> None:
-        super().__init__(provider)
-        self._dialect = dialect
-        self.mapped = mapped_in(dialect)
-
-    @classmethod
-    def for_provider(cls, provider: Provider) -> Self:
-        """The adapter in the provider's dialect."""
-        return cls(provider.name, provider.dialect)
-
     def encode(self, call: WireCall, target: Target) -> Encoded:
         """Path and body."""
-        request = read(call, self.provider, f"chat:{self.provider}")
-        body = encode(request, self._dialect)
+        encoded = super().encode(call, target)
+        body = encoded.body
         body["model_id"] = body.pop("model")
         body.pop("stream", None)
         choice = body.pop("tool_choice", None)
         if choice is not None:
             body["tool_choice_option" if isinstance(choice, str) else "tool_choice"] = choice
         path = "/ml/v1/text/chat_stream" if call.stream else "/ml/v1/text/chat"
-        return Encoded(path, body, request.draft, query="" if "version=" in target.query else _VERSION)
-
-    def decode(self, call: WireCall, reply: HTTPReply) -> Response:
-        """A complete answer."""
-        builder = ResponseBuilder(call, quiet=True)
-        ChatTeller(self.provider, call.nonce).whole(body_of(reply), builder)
-        return finished(builder, reply)
-
-    def decoder(self, call: WireCall) -> TranslatedDecoder:
-        """A decoder for one stream."""
-        return TranslatedDecoder(ChatTeller(self.provider, call.nonce), ResponseBuilder(call))
+        return encoded._replace(path=path, query="" if "version=" in target.query else _VERSION)
 
 
-class WatsonxTextWire(TranslatedWire):
+class WatsonxTextWire(ToldWire):
     """POST /ml/v1/text/generation: one text in, one text out. Stateless."""
 
     wire = "watsonx-text"
@@ -83,16 +59,9 @@ class WatsonxTextWire(TranslatedWire):
         path = "/ml/v1/text/generation_stream" if call.stream else "/ml/v1/text/generation"
         return Encoded(path, body, request.draft, query="" if "version=" in target.query else _VERSION)
 
-    def decode(self, call: WireCall, reply: HTTPReply) -> Response:
-        """A complete answer."""
-        builder, teller = ResponseBuilder(call, quiet=True), _TextTeller(self.provider)
-        teller.tell(None, body_of(reply), builder)
-        teller.end(builder)
-        return finished(builder, reply)
-
-    def decoder(self, call: WireCall) -> TranslatedDecoder:
-        """A decoder for one stream."""
-        return TranslatedDecoder(_TextTeller(self.provider), ResponseBuilder(call))
+    def teller(self, call: WireCall) -> WholeTeller:  # noqa: ARG002
+        """A reader for one answer."""
+        return _TextTeller(self.provider)
 
 
 class _TextTeller:
@@ -100,6 +69,10 @@ class _TextTeller:
         self._provider = provider
         self._reason = ""
         self._input = 0
+
+    def whole(self, body: Mapping[str, Any], builder: ResponseBuilder) -> None:
+        self.tell(None, body, builder)
+        self.end(builder)
 
     def tell(self, name: str | None, fields: Mapping[str, Any], builder: ResponseBuilder) -> None:
         if fields.get("errors") or fields.get("error") or name == "error":

@@ -15,8 +15,8 @@ from turnout_adapters.request import (
     ToolResult,
     all_system,
     arguments_of,
+    cached_for_an_hour,
     fitting_id,
-    mapping,
     wrong,
 )
 
@@ -136,8 +136,4 @@ def _marked(request: Request, block: Block, cache: str | None) -> Block:
 
 def cache_control(request: Request, ttl: str) -> Block:
     """A cache breakpoint that lives at least as long as asked: five minutes unless said otherwise, or an hour."""
-    wanted = ttl or mapping(request.get("prompt_cache_options"), "prompt_cache_options").get("ttl")
-    if wanted == "12h":
-        request.draft.unsupported("prompt_cache_breakpoint.ttl", "a breakpoint lives an hour at most")
-        wanted = "30m"
-    return {"type": "ephemeral", "ttl": "1h"} if wanted else {"type": "ephemeral"}
+    return {"type": "ephemeral", **({"ttl": "1h"} if cached_for_an_hour(request, ttl) else {})}

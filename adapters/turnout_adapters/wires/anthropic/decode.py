@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from turnout_adapters.builder import ResponseBuilder
-from turnout_adapters.decoding import an_object, number, objects, string
+from turnout_adapters.decoding import an_object, number, objects, parsed, string
 from turnout_adapters.envelope import seal
 from turnout_adapters.errors import InvalidReplyError
 from turnout_adapters.refusals import stream_error
@@ -132,7 +132,7 @@ class MessagesTeller:
             builder.close()
         elif kind in ("server_tool_use", "mcp_tool_use"):
             if self._json:
-                block["input"] = _parsed("".join(self._json))
+                block["input"] = parsed("".join(self._json))
             self._waiting[string(block.get("id"))] = block
         elif kind:
             use = self._waiting.pop(string(block.get("tool_use_id")), None)
@@ -184,10 +184,3 @@ def annotation(citation: Mapping[str, Any], begin: int, end: int) -> dict[str, A
         "index": end,
         "native": dict(citation),
     }
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return from_json(text)
-    except ValueError:
-        return {}

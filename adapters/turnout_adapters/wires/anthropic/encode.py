@@ -7,12 +7,11 @@ from turnout_adapters.claude import Claude, budget, claude
 from turnout_adapters.params import check_params
 from turnout_adapters.request import Native, Request, ToolCall, mapping
 from turnout_adapters.schemas import closed
+from turnout_adapters.tools import TEXT_TOOL
 from turnout_adapters.wires.anthropic.content import Block, cache_control, messages, system_blocks
 
 Platform = Literal["anthropic", "vertex_ai", "bedrock"]
 MAPPED = frozenset("parallel_tool_calls temperature top_p max_tool_calls prompt_cache_options service_tier".split())
-TEXT_TOOL = "respond"
-"""Models without structured output answer by calling this tool, whose arguments are the text."""
 _FILES = "files-api-2025-04-14"
 _MCP = "mcp-client-2025-11-20"
 
@@ -54,9 +53,9 @@ def _check_platform(request: Request, platform: Platform) -> None:
             request.draft.refuse("tools", f"it has no tool of type {kind!r}; Anthropic's own API may")
 
 
-def uses_text_tool(request_format: Any, model: str) -> bool:
-    """True if the answer's text will come as the arguments of TEXT_TOOL."""
-    return bool(request_format) and request_format.get("type") == "json_schema" and not claude(model).structured
+def needs_text_tool(model: str) -> bool:
+    """True if a schema is followed by way of a forced tool."""
+    return not claude(model).structured
 
 
 def _max_tokens(request: Request, model: Claude) -> int:
@@ -78,9 +77,8 @@ def _tools(request: Request, body: Block, betas: list[str], *, strict: bool) -> 
             block |= {"strict": True, "input_schema": _closed(request, tool.parameters, f"tool {tool.name}")}
         elif tool.strict:
             request.draft.warn(f"{request.call.model} does not hold tool arguments to their schema (strict)")
-        mark = tool.raw.get("prompt_cache_breakpoint")
-        if mark is not None:
-            block["cache_control"] = cache_control(request, str(mapping(mark, "tools").get("ttl") or ""))
+        if tool.cache is not None:
+            block["cache_control"] = cache_control(request, tool.cache)
         tools.append(block)
     for tool in request.hosted:
         _hosted(request, dict(tool), tools, body, betas)

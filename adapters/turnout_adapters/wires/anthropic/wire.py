@@ -1,23 +1,23 @@
 """The adapter: addresses and bodies of the platforms that serve Claude."""
 
-from typing import Any, Self
+from typing import Self
 from urllib.parse import quote
 
-from turnout_adapters.adapter import HTTPReply, Target, WireCall
-from turnout_adapters.builder import ResponseBuilder
-from turnout_adapters.decoding import Teller, TranslatedDecoder, body_of, finished
+from turnout_adapters.adapter import Target, WireCall
+from turnout_adapters.decoding import WholeTeller
 from turnout_adapters.eventstream import EventStreamSplitter
+from turnout_adapters.framing import Framing
 from turnout_adapters.provider import Provider
 from turnout_adapters.reading import read
-from turnout_adapters.translated import Encoded, TranslatedWire
-from turnout_adapters.types import Response
+from turnout_adapters.tools import TEXT_TOOL, wants_schema
+from turnout_adapters.translated import Encoded, ToldWire
 from turnout_adapters.wires.anthropic.decode import FAMILY, MessagesTeller
-from turnout_adapters.wires.anthropic.encode import MAPPED, TEXT_TOOL, Platform, encode, uses_text_tool
+from turnout_adapters.wires.anthropic.encode import MAPPED, Platform, encode, needs_text_tool
 
 _VERSIONS = {"vertex_ai": "vertex-2023-10-16", "bedrock": "bedrock-2023-05-31"}
 
 
-class AnthropicWire(TranslatedWire):
+class AnthropicWire(ToldWire):
     """Messages, on Anthropic's API and wherever else Claude is served. Stateless."""
 
     wire = "anthropic-messages"
@@ -60,20 +60,14 @@ class AnthropicWire(TranslatedWire):
         verb = "streamRawPredict" if call.stream else "rawPredict"
         return f"/publishers/anthropic/models/{quote(call.model, safe='@')}:{verb}"
 
-    def decode(self, call: WireCall, reply: HTTPReply) -> Response:
-        """A complete answer."""
-        builder = ResponseBuilder(call, quiet=True, text_tool=_text_tool(call))
-        MessagesTeller(self.provider).whole(body_of(reply), builder)
-        return finished(builder, reply)
+    def teller(self, call: WireCall) -> WholeTeller:  # noqa: ARG002
+        """A reader for one answer."""
+        return MessagesTeller(self.provider)
 
-    def decoder(self, call: WireCall) -> TranslatedDecoder:
-        """A decoder for one stream."""
-        teller: Teller = MessagesTeller(self.provider)
-        builder = ResponseBuilder(call, text_tool=_text_tool(call))
-        framing = EventStreamSplitter(self.provider, inner="bytes") if self._platform == "bedrock" else None
-        return TranslatedDecoder(teller, builder, framing)
+    def text_tool(self, call: WireCall) -> str | None:
+        """See `needs_text_tool`."""
+        return TEXT_TOOL if wants_schema(call.body) and needs_text_tool(call.model) else None
 
-
-def _text_tool(call: WireCall) -> str | None:
-    text: Any = call.body.get("text") or {}
-    return TEXT_TOOL if uses_text_tool(text.get("format"), call.model) else None
+    def framing(self) -> Framing:
+        """Server-sent events; inside AWS's frames on Bedrock."""
+        return EventStreamSplitter(self.provider, inner="bytes") if self._platform == "bedrock" else super().framing()

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from turnout_adapters.blocks import BlockOrder
 from turnout_adapters.builder import ResponseBuilder
@@ -12,6 +12,7 @@ from turnout_adapters.decoding import an_object, number, objects, string
 from turnout_adapters.envelope import seal
 from turnout_adapters.errors import InternalServerError
 from turnout_adapters.refusals import stream_error
+from turnout_adapters.request import object_in
 
 _REASONS = {"length": "max_output_tokens", "content_filter": "content_filter", "max_tokens": "max_output_tokens"}
 _READ = frozenset("id object created model choices usage p obfuscation".split())
@@ -197,7 +198,7 @@ class ChatTeller:
             key = (key, call_id)
         if key not in self._calls:
             self._calls[key] = {"id": "", "name": "", "text": "", "custom": False}
-            if self._order.open is not None and _is_whole(self._calls[self._order.open]["text"]):
+            if self._order.open is not None and object_in(self._calls[self._order.open]["text"]) is not None:
                 self._order.stop(self._order.open)
         self._last = key
         return key
@@ -248,10 +249,3 @@ def _merge(details: list[dict[str, Any]], piece: Mapping[str, Any]) -> None:
             last[name] += value
         elif value is not None:
             last[name] = value
-
-
-def _is_whole(text: str) -> bool:
-    try:
-        return isinstance(from_json(text), dict) if text else False
-    except ValueError:
-        return False

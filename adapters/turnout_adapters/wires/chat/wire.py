@@ -3,19 +3,17 @@
 from typing import Self
 from urllib.parse import quote
 
-from turnout_adapters.adapter import HTTPReply, Target, WireCall
-from turnout_adapters.builder import ResponseBuilder
-from turnout_adapters.decoding import TranslatedDecoder, body_of, finished
+from turnout_adapters.adapter import Target, WireCall
+from turnout_adapters.decoding import WholeTeller
 from turnout_adapters.dialect import Dialect
 from turnout_adapters.provider import Provider
 from turnout_adapters.reading import read
-from turnout_adapters.translated import Encoded, TranslatedWire
-from turnout_adapters.types import Response
+from turnout_adapters.translated import Encoded, ToldWire
 from turnout_adapters.wires.chat.decode import ChatTeller
 from turnout_adapters.wires.chat.encode import encode, mapped_in
 
 
-class ChatWire(TranslatedWire):
+class ChatWire(ToldWire):
     """Chat completions in one provider's dialect. Stateless."""
 
     wire = "openai-chat"
@@ -39,12 +37,6 @@ class ChatWire(TranslatedWire):
         path = f"/deployments/{quote(call.model, safe='')}{self.path}" if dated else self.path
         return Encoded(path, body, request.draft)
 
-    def decode(self, call: WireCall, reply: HTTPReply) -> Response:
-        """A complete answer."""
-        builder = ResponseBuilder(call, quiet=True)
-        ChatTeller(self.provider, call.nonce).whole(body_of(reply), builder)
-        return finished(builder, reply)
-
-    def decoder(self, call: WireCall) -> TranslatedDecoder:
-        """A decoder for one stream."""
-        return TranslatedDecoder(ChatTeller(self.provider, call.nonce), ResponseBuilder(call))
+    def teller(self, call: WireCall) -> WholeTeller:
+        """A reader for one answer."""
+        return ChatTeller(self.provider, call.nonce)

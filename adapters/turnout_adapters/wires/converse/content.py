@@ -2,9 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, cast
-
-from pydantic_core import from_json
+from typing import Any
 
 from turnout_adapters.request import (
     Media,
@@ -16,7 +14,9 @@ from turnout_adapters.request import (
     ToolResult,
     all_system,
     arguments_of,
+    cached_for_an_hour,
     fitting_id,
+    object_in,
 )
 
 Block = dict[str, Any]
@@ -92,18 +92,10 @@ def _result(request: Request, part: ToolResult) -> Block:
             request.draft.refuse(one.where, "the outputs of tools hold no sound there")
     content = [{"text": one.text} if isinstance(one, Text) else _media(request, one) for one in part.parts]
     if len(content) == 1 and isinstance(part.parts[0], Text):
-        value = _object(part.parts[0].text)
+        value = object_in(part.parts[0].text)
         content = content if value is None else [{"json": value}]
     result: Block = {"toolUseId": fitting_id(part.call_id, _ID), "content": content}
     return {**result, "status": "error"} if part.failed else result
-
-
-def _object(text: str) -> Mapping[str, Any] | None:
-    try:
-        value: object = from_json(text)
-    except ValueError:
-        return None
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 def _media(request: Request, part: Media) -> Block:
@@ -134,8 +126,4 @@ def _marked(request: Request, block: Block, cache: str | None) -> list[Block]:
 
 def cache_point(request: Request, ttl: str) -> Block:
     """A cache breakpoint that lives at least as long as asked: five minutes unless said otherwise, or an hour."""
-    options: Any = request.get("prompt_cache_options") or {}
-    wanted = ttl or options.get("ttl")
-    if wanted == "12h":
-        request.draft.unsupported("prompt_cache_breakpoint.ttl", "a breakpoint lives an hour at most")
-    return {"cachePoint": {"type": "default", **({"ttl": "1h"} if wanted else {})}}
+    return {"cachePoint": {"type": "default", **({"ttl": "1h"} if cached_for_an_hour(request, ttl) else {})}}

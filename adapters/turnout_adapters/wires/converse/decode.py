@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from turnout_adapters.blocks import BlockOrder
 from turnout_adapters.builder import ResponseBuilder
-from turnout_adapters.decoding import an_object, number, objects, string
+from turnout_adapters.decoding import an_object, number, objects, parsed, string
 from turnout_adapters.envelope import seal
 from turnout_adapters.errors import InternalServerError
 
@@ -190,7 +190,7 @@ class ConverseTeller:
         native = block["native"]
         if "toolUse" in native:
             if block["text"]:
-                native["toolUse"]["input"] = _parsed(block["text"])
+                native["toolUse"]["input"] = parsed(block["text"])
             self._waiting[string(native["toolUse"].get("toolUseId"))] = native
             return
         if block["content"]:
@@ -234,10 +234,3 @@ def annotation(citation: Fields, begin: int, end: int) -> dict[str, Any]:
         bounds = {"start_index": begin, "end_index": end}
         return {"type": "url_citation", "url": url, "title": title, **bounds, "native": dict(citation)}
     return {"type": "file_citation", "file_id": "", "filename": title, "index": end, "native": dict(citation)}
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return from_json(text)
-    except ValueError:
-        return {}

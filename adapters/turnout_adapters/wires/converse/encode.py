@@ -1,18 +1,16 @@
 """A Responses request to the body of Converse."""
 
-from typing import Any
-
 from pydantic_core import to_json
 
 from turnout_adapters.claude import budget, claude
 from turnout_adapters.params import check_params
-from turnout_adapters.request import Request, Tool, ToolCall, mapping
+from turnout_adapters.request import Request, Tool, ToolCall
 from turnout_adapters.schemas import closed
+from turnout_adapters.tools import TEXT_TOOL
 from turnout_adapters.wires.converse.content import Block, cache_point, messages, system_blocks
 
 MAPPED = frozenset("temperature top_p service_tier prompt_cache_options".split())
-TEXT_TOOL = "respond"
-_TIERS = {"default": "default", "priority": "priority", "flex": "flex"}
+_TIERS = ("default", "priority", "flex")
 _SYSTEM_TOOLS = {"web_search": "nova_grounding", "code_interpreter": "nova_code_interpreter"}
 
 
@@ -26,10 +24,8 @@ def is_nova(model: str, generation: str = "") -> bool:
     return f"nova-{generation}" in model
 
 
-def uses_text_tool(form: Any, model: str) -> bool:
+def needs_text_tool(model: str) -> bool:
     """True if a schema is followed by way of a forced tool: Claude before 4.5, and the first Nova."""
-    if not form or form.get("type") != "json_schema":
-        return False
     return not claude(model).structured if is_claude(model) else is_nova(model) and not is_nova(model, "2")
 
 
@@ -51,7 +47,7 @@ def encode(request: Request, family: str) -> Block:
     _thinking(request, model, body)
     tier = request.get("service_tier")
     if tier in _TIERS:
-        body["serviceTier"] = {"type": _TIERS[tier]}
+        body["serviceTier"] = {"type": tier}
     elif tier not in (None, "auto"):
         request.draft.unsupported("service_tier", "it has default, priority and flex")
     return body
@@ -105,10 +101,7 @@ def _tool(request: Request, tool: Tool) -> list[Block]:
         spec["description"] = tool.description
     if tool.strict:
         spec["strict"] = True
-    mark = tool.raw.get("prompt_cache_breakpoint")
-    if mark is None:
-        return [{"toolSpec": spec}]
-    return [{"toolSpec": spec}, cache_point(request, str(mapping(mark, "tools").get("ttl") or ""))]
+    return [{"toolSpec": spec}] if tool.cache is None else [{"toolSpec": spec}, cache_point(request, tool.cache)]
 
 
 def _system_tool(request: Request, tool: Block) -> Block:
@@ -126,7 +119,7 @@ def _format(request: Request, body: Block) -> None:
     if form.kind == "json_object":
         request.draft.unsupported("text.format", "it has no JSON mode without a schema; give a json_schema")
         return
-    if uses_text_tool({"type": "json_schema"}, request.call.model):
+    if needs_text_tool(request.call.model):
         if request.tools:
             request.draft.refuse("text.format", f"{request.call.model} cannot follow a schema and call tools at once")
         spec = {"name": TEXT_TOOL, "description": "Gives the answer.", "inputSchema": {"json": dict(form.schema)}}

@@ -1,20 +1,19 @@
 """The adapter of Converse and ConverseStream."""
 
-from typing import Any
 from urllib.parse import quote
 
-from turnout_adapters.adapter import HTTPReply, Target, WireCall
-from turnout_adapters.builder import ResponseBuilder
-from turnout_adapters.decoding import TranslatedDecoder, body_of, finished
+from turnout_adapters.adapter import Target, WireCall
+from turnout_adapters.decoding import WholeTeller
 from turnout_adapters.eventstream import EventStreamSplitter
+from turnout_adapters.framing import Framing
 from turnout_adapters.reading import read
-from turnout_adapters.translated import Encoded, TranslatedWire
-from turnout_adapters.types import Response
+from turnout_adapters.tools import TEXT_TOOL, wants_schema
+from turnout_adapters.translated import Encoded, ToldWire
 from turnout_adapters.wires.converse.decode import ConverseTeller
-from turnout_adapters.wires.converse.encode import MAPPED, TEXT_TOOL, encode, is_claude, uses_text_tool
+from turnout_adapters.wires.converse.encode import MAPPED, encode, is_claude, needs_text_tool
 
 
-class ConverseWire(TranslatedWire):
+class ConverseWire(ToldWire):
     """Bedrock's own API for all models. Stateless."""
 
     wire = "bedrock-converse"
@@ -29,23 +28,18 @@ class ConverseWire(TranslatedWire):
         # a colon stays as it is: some HTTP clients undo its escape, which would break the signature
         return Encoded(f"/model/{quote(call.model, safe=':')}/{verb}", body, request.draft)
 
-    def decode(self, call: WireCall, reply: HTTPReply) -> Response:
-        """A complete answer."""
-        builder = ResponseBuilder(call, quiet=True, text_tool=_text_tool(call))
-        ConverseTeller(self.provider, _family(call)).whole(body_of(reply), builder)
-        return finished(builder, reply)
+    def teller(self, call: WireCall) -> WholeTeller:
+        """A reader for one answer."""
+        return ConverseTeller(self.provider, _family(call))
 
-    def decoder(self, call: WireCall) -> TranslatedDecoder:
-        """A decoder for one stream."""
-        builder = ResponseBuilder(call, text_tool=_text_tool(call))
-        teller = ConverseTeller(self.provider, _family(call))
-        return TranslatedDecoder(teller, builder, EventStreamSplitter(self.provider))
+    def text_tool(self, call: WireCall) -> str | None:
+        """See `needs_text_tool`."""
+        return TEXT_TOOL if wants_schema(call.body) and needs_text_tool(call.model) else None
+
+    def framing(self) -> Framing:
+        """AWS's frames."""
+        return EventStreamSplitter(self.provider)
 
 
 def _family(call: WireCall) -> str:
     return "anthropic" if is_claude(call.model) else "bedrock"
-
-
-def _text_tool(call: WireCall) -> str | None:
-    text: Any = call.body.get("text") or {}
-    return TEXT_TOOL if uses_text_tool(text.get("format"), call.model) else None

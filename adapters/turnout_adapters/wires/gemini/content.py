@@ -1,11 +1,20 @@
 """Turns to Gemini contents."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from pydantic_core import from_json
-
-from turnout_adapters.request import Media, Native, Part, Request, Text, ToolCall, ToolResult, arguments_of, wrong
+from turnout_adapters.request import (
+    Media,
+    Native,
+    Part,
+    Request,
+    Text,
+    ToolCall,
+    ToolResult,
+    arguments_of,
+    object_in,
+    wrong,
+)
 
 Block = dict[str, Any]
 _ANY_SIGNATURE = "skip_thought_signature_validator"
@@ -100,11 +109,8 @@ def _answer(text: str, *, failed: bool) -> Mapping[str, Any]:
     """An object as it is, anything else under the name Google gives it."""
     if failed:
         return {"error": text}
-    try:
-        value: object = from_json(text)
-    except ValueError:
-        value = None
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {"output": text}
+    value = object_in(text)
+    return {"output": text} if value is None else value
 
 
 def _media(request: Request, part: Media) -> Block:

@@ -3,18 +3,16 @@
 from typing import Self
 from urllib.parse import quote
 
-from turnout_adapters.adapter import HTTPReply, Target, WireCall
-from turnout_adapters.builder import ResponseBuilder
-from turnout_adapters.decoding import TranslatedDecoder, body_of, finished
+from turnout_adapters.adapter import Target, WireCall
+from turnout_adapters.decoding import WholeTeller
 from turnout_adapters.provider import Provider
 from turnout_adapters.reading import read
-from turnout_adapters.translated import Encoded, TranslatedWire
-from turnout_adapters.types import Response
+from turnout_adapters.translated import Encoded, ToldWire
 from turnout_adapters.wires.gemini.decode import FAMILY, GeminiTeller
 from turnout_adapters.wires.gemini.encode import MAPPED, encode
 
 
-class GeminiWire(TranslatedWire):
+class GeminiWire(ToldWire):
     """generateContent and streamGenerateContent. Stateless."""
 
     wire = "gemini"
@@ -39,12 +37,6 @@ class GeminiWire(TranslatedWire):
             path = f"/{call.model}:{verb}" if call.model.startswith("endpoints/") else f"/publishers/google{path}"
         return Encoded(path, body, request.draft, headers, "alt=sse" if call.stream else "")
 
-    def decode(self, call: WireCall, reply: HTTPReply) -> Response:
-        """A complete answer."""
-        builder = ResponseBuilder(call, quiet=True)
-        GeminiTeller(self.provider, call.nonce).whole(body_of(reply), builder)
-        return finished(builder, reply)
-
-    def decoder(self, call: WireCall) -> TranslatedDecoder:
-        """A decoder for one stream."""
-        return TranslatedDecoder(GeminiTeller(self.provider, call.nonce), ResponseBuilder(call))
+    def teller(self, call: WireCall) -> WholeTeller:
+        """A reader for one answer."""
+        return GeminiTeller(self.provider, call.nonce)
