@@ -1,7 +1,7 @@
 """What a user may bring along: a strategy, a pre-call check, a store. Plain protocols, nothing to inherit."""
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from turnout.context import Call, Pick
 from turnout.deployment import Deployment, ModelGroup
@@ -54,4 +54,78 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Forgets the key; unknown keys are no error."""
+        ...
+
+
+class TurnStore(Protocol):
+    """Keeps the turns of conversations: bytes under keys of 40 hexadecimal characters, each with a time to live.
+
+    The methods block. Those of a store with `remote = True` run in a thread of their own, never in an event loop; they
+    may raise anything, which means that the store cannot be reached. A store keeps what it is given as it is: what a
+    turn is, whose it is and which one came before it is `continuity/transcripts.py`'s to know.
+    """
+
+    remote: bool
+    """True if a method may wait for a network or a disk."""
+
+    def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The values in the order of the keys; None for what is unknown or expired."""
+        ...
+
+    def write(self, entries: Mapping[str, bytes], ttl: float) -> None:
+        """Keeps the entries for `ttl` seconds from now; what was there under a key is replaced."""
+        ...
+
+    def touch(self, keys: Sequence[str], ttl: float) -> None:
+        """Gives entries `ttl` seconds from now; unknown keys are no error."""
+        ...
+
+    def swap(self, key: str, old: bytes | None, new: bytes, ttl: float) -> bool:
+        """In one atomic step: writes `new` if the value is `old` (None: if there is none), and says whether it did."""
+        ...
+
+    def erase(self, keys: Sequence[str]) -> None:
+        """Forgets the keys; unknown ones are no error."""
+        ...
+
+    def close(self) -> None:
+        """Gives its connections back. The store may be used again after it."""
+        ...
+
+
+class Job(Protocol):
+    """Work that was handed to a thread."""
+
+    done: bool
+    error: BaseException | None
+    value: Any
+
+
+class Wakes(Protocol):
+    """Something that waits for a job."""
+
+    def wake(self) -> None:
+        """Called once, from any thread, when the job is done."""
+        ...
+
+
+class Background(Protocol):
+    """Threads that do blocking work for one remote store, and know how the store is doing."""
+
+    @property
+    def healthy(self) -> bool:
+        """False while the store cannot be reached: nobody should wait for it. Costs nothing to ask."""
+        ...
+
+    @property
+    def typical(self) -> float:
+        """Seconds that its work takes lately (moving average of what succeeded)."""
+        ...
+
+    def submit(self, work: Callable[[], Any], waiter: Wakes | None = None) -> Job:
+        """Hands work over, and returns at once. While the store cannot be reached, the job fails at once."""
+        ...
+
+    def close(self, timeout: float) -> None:
+        """Lets what was handed over finish for so many seconds, and ends the threads."""
         ...

@@ -98,6 +98,21 @@ def record_failure(
             _open(deployment, kind, policy, now, retry_after, rng)
 
 
+def take_hint(deployment: Deployment, now: float, throttled: float, rest: float, policy: CooldownPolicy) -> None:
+    """What another process found out: seconds of the provider's throttle and of the breaker's rest (0: it closed)."""
+    health = deployment.health
+    if not policy.enabled:
+        return
+    if throttled > 0:
+        health.throttled_until = max(health.throttled_until, now + throttled)
+    if rest > 0:
+        until = now + min(rest, max(policy.cap, policy.auth_pause))
+        if health.open_until is None or (not health.probing and health.open_until < until):
+            health.open_until = until
+    elif health.open_until is not None and not health.probing:
+        health.open_until = now
+
+
 def _count(deployment: Deployment, kind: Kind, now: float) -> None:
     health = deployment.health
     health.failures += 1

@@ -19,6 +19,7 @@ from turnout.engine.blocked import why_blocked
 from turnout.engine.leases import Blocked, Destination, Lease, QueueKey, Ticket, Tries
 from turnout.engine.port import Waiter
 from turnout.engine.queues import Queues
+from turnout.engine.tiers import tiers
 from turnout.errors import TurnoutError
 from turnout.policies import BudgetPolicy, CooldownPolicy, WaitPolicy
 from turnout.protocols import Applies, PreCallCheck, Strategy
@@ -50,6 +51,8 @@ class Fleet:
         self._checks = [(one, one if isinstance(one, Applies) else None) for one in checks]
         self.cooldown = cooldown_policy
         self.budget = budget_policy
+        self.on_rest: Callable[[Deployment, float], None] | None = None
+        """Told, under the lock, of a deployment that begins or ends a rest, and the time; it must not wait."""
         self._queues = Queues(wait_policy.max_queue)
         self._lock = Lock()
 
@@ -170,7 +173,8 @@ class Fleet:
                 return Blocked(waitable=True, reasons={group.name: "other calls are waiting"})
             pick = Pick(call, now, rng, group.is_uniform(now))
             over_budget = False
-            for candidates in self._tiers(destination, call, tries, now):
+            bound = self._members(destination, call) if destination.only is not None or call.pin is not None else None
+            for candidates in tiers(group, bound, self.domains, call, tries, now):
                 fit = self._fit(candidates, call, group)
                 while fit:
                     chosen = self._pick(fit, pick)
@@ -198,29 +202,6 @@ class Fleet:
         if call.stateless:
             return pinned
         return [one for one in pinned if one.spec.model_group == destination.group.name]
-
-    def _tiers(self, destination: Destination, call: Call, tries: Tries, now: float) -> list[Sequence[Deployment]]:
-        """Lists of deployments that can take the call, best list first."""
-        if destination.only is None and call.pin is None:
-            group = destination.group
-            tiers: list[Sequence[Deployment]] = [group.ready[level] for level in group.levels if group.ready[level]]
-            if call.home is not None:
-                ours = self.domains.get(call.home, ())
-                at_home = [one for one in ours if one.position >= 0 and one.spec.model_group == group.name]
-                tiers = [[one for one in at_home if one.id == call.prefer], at_home, *tiers]
-        else:
-            able = [one for one in self._members(destination, call) if cooldown.available_at(one, now) <= now]
-            preferred = [one for one in able if one.id == call.prefer]
-            tiers = [preferred, able] if preferred else [able]
-        if not tries.made:
-            return tiers
-        fresh = [[one for one in tier if one.id not in tries.again_at] for tier in tiers]
-        calm = [[one for one in tier if one.spec.provider not in tries.providers] for tier in fresh]
-        again = [
-            [one for one in tier if one.id not in tries.barred and tries.again_at.get(one.id, inf) <= now]
-            for tier in tiers
-        ]
-        return [*calm, *fresh, *again]
 
     def _fit(self, candidates: Sequence[Deployment], call: Call, group: ModelGroup) -> Sequence[Deployment]:
         for check, applies in self._checks:
@@ -307,13 +288,34 @@ class Fleet:
             if lease.probe:
                 deployment.health.probing = False
             if record is not None:
+                before = deployment.health.throttled_until, deployment.health.open_until
                 record(deployment)
+                if self.on_rest is not None and before != (
+                    deployment.health.throttled_until,
+                    deployment.health.open_until,
+                ):
+                    self.on_rest(deployment, now)
             group = self.groups.get(deployment.spec.model_group, lease.destination.group)
             if deployment.health.recovered_at == now:
                 group.recovering_until = now + self.cooldown.slow_start
             if not deployment.removed:
                 self._reindex(group, deployment, now)
             self._wake(deployment.spec.model_group)
+
+    def hint(self, deployment_id: str, now: float, throttled: float, rest: float) -> None:
+        """Another process says that a deployment is throttled, or its breaker open, for so many more seconds.
+
+        A rest of 0 says that the breaker is closed: one that is open here, with no probe on its way, is probed next.
+        What happens then is judged here: a hint opens a breaker and never counts as a failure.
+        """
+        with self._lock:
+            deployment = self.deployments.get(deployment_id)
+            if deployment is None:
+                return
+            cooldown.take_hint(deployment, now, throttled, rest, self.cooldown)
+            group = self.groups[deployment.spec.model_group]
+            self._reindex(group, deployment, now)
+            self._wake(group.name)
 
     # --- queues
 
