@@ -10,8 +10,9 @@ from turnout.engine.fleet import Fleet
 from turnout.engine.port import IO
 from turnout.engine.route import Rules, Served, route
 from turnout.engine.send import Begun, send_stream, send_unary
+from turnout.engine.settling import settle_success
 from turnout.errors import TurnoutError
-from turnout.streams import StreamCore, settle_success
+from turnout.streams import StreamCore
 from turnout_adapters.adapter import Operation
 from turnout_adapters.types import Result
 

@@ -7,14 +7,12 @@ from math import inf
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from turnout.deployment import Deployment
-from turnout.engine import cooldown
 from turnout.engine.decide import verdict
 from turnout.engine.fleet import Fleet
-from turnout.engine.leases import Lease
 from turnout.engine.port import IO, run_without_loop
-from turnout.engine.route import Served, settle_failure
+from turnout.engine.route import Served
 from turnout.engine.send import Begun, failure_of
+from turnout.engine.settling import settle_failure, settle_success
 from turnout.errors import APIError, DeadlineExceededError, TurnoutError
 from turnout_adapters.kinds import Kind
 from turnout_adapters.recorder import StreamRecorder
@@ -176,19 +174,6 @@ class StreamCore:
             self.closed = True
             self._fleet.release(self.served.lease, self._io.now(), None, None)
             self.served.answer.body.abandon()
-
-
-def settle_success(lease: Lease, fleet: Fleet, now: float, tokens_in: int | None, tokens_out: int | None) -> None:
-    """Gives a deployment back after a complete answer."""
-
-    def record(deployment: Deployment) -> None:
-        cooldown.record_success(deployment, probe=lease.probe, now=now)
-        cooldown.record_latency(deployment, now - lease.started, tokens_out, first_event=False, now=now)
-        if lease.first_event is not None:
-            cooldown.record_latency(deployment, lease.first_event, None, first_event=True, now=now)
-
-    total = None if tokens_in is None and tokens_out is None else (tokens_in or 0) + (tokens_out or 0)
-    fleet.release(lease, now, record, total)
 
 
 class _Base:

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 from turnout.context import AttemptFinished, Call, Sink
-from turnout.deployment import Deployment
-from turnout.engine import cooldown
 from turnout.engine.decide import Verdict, pause_before_same, verdict
 from turnout.engine.fleet import Fleet
 from turnout.engine.leases import Blocked, Destination, Lease, Ticket, Tries
 from turnout.engine.port import IO
+from turnout.engine.settling import settle_failure
 from turnout.errors import (
     APIError,
     APITimeoutError,
@@ -257,28 +256,6 @@ def _is_announced(journey: _Journey, what: Verdict, error: APIError, rules: Rule
     """
     told = what.outcome == "throttle" and what.same and error.retry_after is not None
     return told and journey.announced < _MOST_ANNOUNCED and _retry_policy(journey, rules).retries > 0
-
-
-def settle_failure(lease: Lease, error: APIError, outcome: Outcome, fleet: Fleet, io: IO) -> None:
-    """Gives the deployment back and records the failure on its health."""
-    now = io.now()
-    kind = error.kind or Kind.INTERNAL
-
-    def record(deployment: Deployment) -> None:
-        cooldown.record_failure(
-            deployment,
-            outcome,
-            kind,
-            probe=lease.probe,
-            now=now,
-            retry_after=error.retry_after,
-            policy=fleet.cooldown,
-            rng=io.rng,
-        )
-        if kind is Kind.TIMEOUT:
-            cooldown.record_latency(deployment, now - lease.started, None, first_event=False, now=now)
-
-    fleet.release(lease, now, record, 0)
 
 
 def attempt_of(lease: Lease, outcome: Outcome, now: float, error: APIError | None = None) -> Attempt:

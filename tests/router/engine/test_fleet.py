@@ -14,7 +14,7 @@ from turnout.deployment import Deployment
 from turnout.engine import cooldown
 from turnout.engine.fleet import Fleet
 from turnout.engine.leases import Destination, Lease, Tries
-from turnout.engine.route import settle_failure
+from turnout.engine.settling import settle_failure
 from turnout.errors import APIError, BadRequestError, InternalServerError, RateLimitError
 from turnout.policies import BudgetPolicy, CooldownPolicy, WaitPolicy
 from turnout.strategies import STRATEGIES

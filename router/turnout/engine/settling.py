@@ -1,0 +1,45 @@
+"""Gives a deployment back after an attempt, with what came of it: its health, its times, what was used."""
+
+from turnout.deployment import Deployment
+from turnout.engine import cooldown
+from turnout.engine.fleet import Fleet
+from turnout.engine.leases import Lease
+from turnout.engine.port import IO
+from turnout.errors import APIError
+from turnout_adapters.kinds import Kind
+from turnout_adapters.types.route import Outcome
+
+
+def settle_success(lease: Lease, fleet: Fleet, now: float, tokens_in: int | None, tokens_out: int | None) -> None:
+    """Gives a deployment back after a complete answer."""
+
+    def record(deployment: Deployment) -> None:
+        cooldown.record_success(deployment, probe=lease.probe, now=now)
+        cooldown.record_latency(deployment, now - lease.started, tokens_out, first_event=False, now=now)
+        if lease.first_event is not None:
+            cooldown.record_latency(deployment, lease.first_event, None, first_event=True, now=now)
+
+    total = None if tokens_in is None and tokens_out is None else (tokens_in or 0) + (tokens_out or 0)
+    fleet.release(lease, now, record, total)
+
+
+def settle_failure(lease: Lease, error: APIError, outcome: Outcome, fleet: Fleet, io: IO) -> None:
+    """Gives the deployment back and records the failure on its health."""
+    now = io.now()
+    kind = error.kind or Kind.INTERNAL
+
+    def record(deployment: Deployment) -> None:
+        cooldown.record_failure(
+            deployment,
+            outcome,
+            kind,
+            probe=lease.probe,
+            now=now,
+            retry_after=error.retry_after,
+            policy=fleet.cooldown,
+            rng=io.rng,
+        )
+        if kind is Kind.TIMEOUT:
+            cooldown.record_latency(deployment, now - lease.started, None, first_event=False, now=now)
+
+    fleet.release(lease, now, record, 0)
