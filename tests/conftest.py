@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.valkey import ValkeyCluster, ValkeySentinel, ValkeyServer
 from turnout import Router
 from turnout.sim.fake_cloud import FakeCloud
 from turnout.sim.region import FakeRegion
@@ -65,6 +66,25 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def cloud() -> Iterator[FakeCloud]:
     with FakeCloud([FakeRegion("eastus"), FakeRegion("westus"), FakeRegion("swedencentral")]) as running:
         yield running
+
+
+@pytest.fixture
+def valkey() -> Iterator[ValkeyServer]:
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_cluster() -> Iterator[ValkeyCluster]:
+    """Three masters for all tests: names in it are the test's own, and no test breaks a node."""
+    with ValkeyCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def valkey_sentinel() -> Iterator[ValkeySentinel]:
+    with ValkeySentinel() as servers:
+        yield servers
 
 
 def row(cloud: FakeCloud, region: str, group: str = "gpt", **params: object) -> dict[str, object]:
