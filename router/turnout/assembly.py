@@ -50,7 +50,11 @@ def assemble(settings: Settings, io: IO) -> Parts:
         own_items=bool(settings.id_secrets),
     )
     defaults = Defaults(
-        settings.timeout, settings.attempt_timeout, settings.explicit_timeout, settings.raise_on_content_filter
+        settings.timeout,
+        settings.attempt_timeout,
+        settings.explicit_timeout,
+        settings.raise_on_content_filter,
+        settings.affinity,
     )
     builder = CallBuilder(fleet, names, continuity, defaults, io.now)
     rules = Rules(

@@ -2,16 +2,18 @@
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from turnout.context import Call
 from turnout.continuity.affinity import Continuity
-from turnout.deployment import Deployment
+from turnout.continuity.stickiness import affinity_key
+from turnout.deployment import Budget, Deployment, ModelGroup
 from turnout.engine.fleet import Fleet
 from turnout.engine.leases import Destination
 from turnout.engine.names import Names
 from turnout.errors import ConfigError, NotFoundError
+from turnout.policies import AffinityPolicy
 from turnout_adapters.adapter import Operation
 from turnout_adapters.schemas import strict_schema
 from turnout_adapters.types.request import (
@@ -45,6 +47,8 @@ OPTIONS = frozenset(
         "extra_body",
         "drop_params",
         "litellm_metadata",
+        "session_id",
+        "litellm_session_id",
         "raise_on_content_filter",
         "text_format",
         "wire",
@@ -60,6 +64,7 @@ class Defaults:
     attempt_timeout: float | None
     explicit_timeout: bool
     raise_on_content_filter: bool = False
+    affinity: AffinityPolicy = field(default_factory=AffinityPolicy)
 
 
 class CallBuilder:
@@ -95,7 +100,7 @@ class CallBuilder:
         tags = _tags(options, body)
         members = destination.only or destination.group.members
         tenant = _text(options, "tenant") or ""
-        origin = self._continuity.locate(body, None, tenant, lambda: {one.domain for one in members})
+        origin = self._continuity.locate(body, tenant, lambda: {one.domain for one in members})
         call = self._call(
             operation,
             model,
@@ -107,6 +112,10 @@ class CallBuilder:
             prefer=origin.prefer,
             home=origin.home,
             owners=origin.owners,
+            draft=origin.draft,
+            affinity=affinity_key(
+                self._defaults.affinity, destination.group.name, operation, tenant, origin.body, options
+            ),
             extra_body=_mapping(options, "extra_body"),
             text_format=options.get("text_format"),
         )
@@ -125,11 +134,14 @@ class CallBuilder:
         stream = bool(body.pop("stream", False))
         tenant = _text(options, "tenant") or ""
         members = list(self._names.resolve(model).group.members) if model else list(self._fleet.deployments.values())
-        origin = self._continuity.locate({}, response_id, tenant, lambda: {one.domain for one in members})
+        origin = self._continuity.find(response_id, tenant, lambda: {one.domain for one in members})
         on_account: tuple[Deployment, ...] = tuple(self._fleet.domains.get(origin.domain or "", ()))
-        if not on_account:
+        if on_account:
+            group = self._fleet.groups[on_account[0].spec.model_group]
+        elif origin.draft is not None:
+            group = ModelGroup("", Budget(0.0, 0.0))
+        else:
             raise NotFoundError("no response with this id", code="response_not_found", param="response_id")
-        group = self._fleet.groups[on_account[0].spec.model_group]
         call = self._call(
             operation,
             "",
@@ -140,6 +152,7 @@ class CallBuilder:
             prefer=origin.prefer,
             response_id=origin.response_id,
             stateless=True,
+            draft=origin.draft,
         )
         return call, Destination(group, only=on_account)
 

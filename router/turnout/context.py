@@ -6,6 +6,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Any, cast
 
+from turnout.policies import AffinityKind
 from turnout_adapters.adapter import Operation
 from turnout_adapters.types.route import Attempt, Route
 
@@ -18,6 +19,43 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 def _nothing() -> Mapping[Any, Any]:
     return _NOTHING
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Draft:
+    """What a call says about its conversation, for the transcript that its answer will be added to."""
+
+    given: Any = None
+    """The input as the caller gave it."""
+    parent: str | None = None
+    """Key of the turn before, in the transcript store."""
+    previous_id: str | None = None
+    """The `previous_response_id` that the caller gave."""
+    conversation: str | None = None
+    """Our own id of the conversation, if it is one that is kept here."""
+    conversation_id: str | None = None
+    """The same as the caller knows it."""
+    own: str | None = None
+    """Key of the turn that an operation on an existing response is about."""
+    expand: bool = False
+    """No account holds the history: it must be put into the input."""
+    keep: bool = True
+    """False if the caller said `store=False`."""
+    path: tuple[str, ...] = ()
+    """Keys of the nearest turns before, as far as they are known; nearest first."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AffinityKey:
+    """The hash of what ties calls together. Calls with the same key prefer the same deployment."""
+
+    kind: AffinityKind
+    digest: bytes
+
+    @property
+    def bounded(self) -> bool:
+        """One key may stand for most of the traffic: the load it gives a deployment is bounded."""
+        return self.kind == "prompt_cache"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -64,7 +102,13 @@ class Call:
     """The state domain that can read the reasoning in the input: first choice, but the call may go elsewhere."""
     owners: Mapping[int, str] = field(default_factory=_nothing)
     """Index to state domain, of the input items that only their account can read."""
+    affinity: AffinityKey | None = None
+    """Which deployment the call prefers among those that could serve it; None: the strategy's."""
     notes: tuple[str, ...] = ()
+    draft: Draft | None = None
+    """None where no transcripts are kept."""
+    replayed: bool = False
+    """The account that holds the conversation was not available: the history is in the input."""
 
     def __repr__(self) -> str:
         return f"Call({self.operation}, {self.model!r})"

@@ -3,7 +3,7 @@
 State is changed only by pure code under the Router's lock (`engine/fleet.py`).
 """
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -124,6 +124,12 @@ class Deployment:
         """The state domain: the account within which response ids are valid."""
         return self.spec.domain
 
+    @property
+    def share(self) -> float:
+        """Its part of the group's calls, relative to the others': `weight`, else `rpm`, else `tpm`, else 1."""
+        spec = self.spec
+        return spec.weight if spec.weight is not None else float(spec.rpm or spec.tpm or 1)
+
     def pace(self, now: float, slow_start: float) -> float:
         """1.0, or less while the deployment recovers: up from a tenth over `slow_start` seconds, as in Envoy."""
         since = self.health.recovered_at
@@ -168,6 +174,10 @@ class ModelGroup:
         default_factory=Counter[tuple[float | None, int | None, int | None]]
     )
     """How many members have which weight, rpm and tpm; kept so that no strategy has to look at all of them."""
+    favourites: OrderedDict[bytes, Sequence[Deployment]] = field(
+        default_factory=OrderedDict[bytes, "Sequence[Deployment]"]
+    )
+    """The first choices of affinity keys (`engine/preference.py`); forgotten when a member or a weight changes."""
     recovering_until: float = 0.0
     """Until then a member may be in its slow start."""
 

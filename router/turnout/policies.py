@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from turnout_adapters.kinds import Kind
 
@@ -100,3 +101,40 @@ class WaitPolicy:
     """Seconds per call in all, when the call has no shorter deadline."""
     max_queue: int = 1000
     """Calls waiting in one model group at once; further ones fail immediately."""
+
+
+PinStep = Literal["peer", "wait", "probe", "replay", "fail"]
+PIN_STEPS: tuple[PinStep, ...] = ("peer", "wait", "probe", "replay", "fail")
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptPolicy:
+    """Whether and how turns of conversations are kept."""
+
+    every: bool = False
+    """True: of all providers. False: only where the provider keeps none itself."""
+    ttl: float = 30 * 24 * 3600.0
+    """Seconds a turn is kept after it, or one of the next 32 after it, was made."""
+    max_bytes: int = 256 * 2**20
+    """Bytes of turns in this process, overhead included."""
+    max_turn_bytes: int = 16 * 2**20
+    """A turn that is larger is not kept, and its response says so."""
+    encrypt: bool = False
+    """Encrypted at rest with the id secrets."""
+
+
+AffinityKind = Literal["session", "deployment", "prompt_cache"]
+"""What a call's affinity key was made of: its session, its caller, or the beginning of its prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class AffinityPolicy:
+    """Which keys a call's deployment is preferred by, in their order of precedence; none by default."""
+
+    kinds: tuple[AffinityKind, ...] = ()
+    by_group: Mapping[str, tuple[AffinityKind, ...]] = field(default_factory=dict[str, tuple[AffinityKind, ...]])
+    """For a model group that has an entry, instead of `kinds` (LiteLLM's `model_group_affinity_config`)."""
+
+    def of(self, group: str) -> tuple[AffinityKind, ...]:
+        """The kinds that count for calls to a model group."""
+        return self.by_group.get(group, self.kinds)

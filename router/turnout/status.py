@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from turnout.context import Call
+from turnout.context import AffinityKey, Call
 from turnout.deployment import Deployment
 from turnout.engine import cooldown
 from turnout.engine.fleet import Fleet
 from turnout.engine.leases import Destination
+from turnout.engine.preference import in_order
+from turnout.policies import AffinityKind
 from turnout.protocols import Applies
 
 State = Literal["ready", "probing", "cooling down", "throttled", "full", "removed"]
@@ -42,6 +44,8 @@ class Explanation:
     rejected: Mapping[str, str]
     pinned_to: tuple[str, ...] | None
     """Deployments of the account that holds the call's state; None if it may go anywhere."""
+    affinity: AffinityKind | None = None
+    """What the call's affinity key was made of; with one, the candidates are in the order it prefers them."""
 
 
 def status_of(deployment: Deployment, now: float) -> DeploymentStatus:
@@ -79,7 +83,7 @@ def explain(fleet: Fleet, call: Call, destination: Destination, now: float) -> E
     group = destination.group
     members = destination.only if destination.only is not None else group.members
     pinned = None if call.pin is None else tuple(one.id for one in fleet.domains.get(call.pin, ()))
-    candidates, rejected = list[str](), dict[str, str]()
+    candidates, rejected = list[Deployment](), dict[str, str]()
     checks = [one for one in fleet.checks if not isinstance(one, Applies) or one.applies(call, group)]
     for deployment in members:
         reason = next((why for one in checks if (why := one.reject(deployment, call)) is not None), None)
@@ -88,7 +92,18 @@ def explain(fleet: Fleet, call: Call, destination: Destination, now: float) -> E
         if reason is None and cooldown.available_at(deployment, now) > now:
             reason = cooldown.why_unavailable(deployment, now)
         if reason is None:
-            candidates.append(deployment.id)
+            candidates.append(deployment)
         else:
             rejected[deployment.id] = reason
-    return Explanation(group.name, tuple(candidates), rejected, pinned)
+    key = call.affinity
+    if key is not None:
+        candidates = _preferred_first(candidates, call.home, key)
+    ids = tuple(one.id for one in candidates)
+    return Explanation(group.name, ids, rejected, pinned, None if key is None else key.kind)
+
+
+def _preferred_first(candidates: list[Deployment], home: str | None, key: AffinityKey) -> list[Deployment]:
+    """The home of encrypted reasoning, then one `order` level after the other, each in the key's order."""
+    levels = sorted({one.level for one in candidates})
+    by_level = [one for level in levels for one in in_order([it for it in candidates if it.level == level], key)]
+    return sorted(by_level, key=lambda one: home is not None and one.domain != home)

@@ -9,8 +9,9 @@ from typing import Literal
 Outcome = Literal["ok", "caller", "throttle", "deployment", "provider", "cancelled"]
 """What an attempt said about whom: see docs/architecture.md, "Outcomes"."""
 
-Affinity = Literal["none", "pinned", "peer", "replayed"]
-"""none: free choice; pinned: the deployment that made the state; peer: another one on the same account."""
+Affinity = Literal["none", "pinned", "peer", "replayed", "session", "deployment", "prompt_cache"]
+"""none: free choice; pinned: the deployment that made the state; peer: another one on the same account; replayed: on
+another account, from the transcript; the others: chosen by the key of its session, its caller or its prompt."""
 
 
 @dataclass(frozen=True, slots=True)

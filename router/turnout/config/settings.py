@@ -6,22 +6,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from turnout.config import check
+from turnout.config.affinity import ALWAYS_ON, KINDS, affinity_policy
 from turnout.config.policies import fails_by_kind, fallback_policy, model_of, retries_by_kind, retry_policy
 from turnout.config.rows import DeploymentSpec
-from turnout.policies import BudgetPolicy, CooldownPolicy, FallbackPolicy, RetryPolicy, WaitPolicy
+from turnout.policies import AffinityPolicy, BudgetPolicy, CooldownPolicy, FallbackPolicy, RetryPolicy, WaitPolicy
 from turnout_adapters.registry import nearest
 
 STRATEGY_NAMES = ("simple-shuffle", "least-busy", "latency-based-routing", "cost-based-routing")
 _CHECKS = {
-    "responses_api_deployment_check": None,
+    **dict.fromkeys((*KINDS, *ALWAYS_ON)),
     "enforce_model_rate_limits": None,
     "context_window": "context_window",
     "tags": "tags",
 }
-"""By name: what to build; None for what is always on."""
-_CHECKS_NOT_YET = (
-    "router_budget_limiting", "prompt_caching", "session_affinity", "deployment_affinity", "encrypted_content_affinity",
-)  # fmt: skip
+"""By name: what to build; None for what is no check here: always on, or an affinity."""
+_CHECKS_NOT_YET = ("router_budget_limiting",)
 _KNOWN = frozenset(
     """
     routing_strategy routing_strategy_args optional_pre_call_checks enable_pre_call_checks enable_tag_filtering
@@ -29,13 +28,13 @@ _KNOWN = frozenset(
     cooldown_time disable_cooldowns fallbacks context_window_fallbacks content_policy_fallbacks default_fallbacks
     max_fallbacks timeout stream_timeout attempt_timeout default_max_parallel_requests max_wait max_queue
     model_group_alias id_secret accept_raw_ids log callbacks store trust_env set_verbose debug_level drop_params
-    raise_on_content_filter
+    raise_on_content_filter deployment_affinity_ttl_seconds model_group_affinity_config
     """.split()
 )
 _NOT_YET = (
     "redis_url redis_host redis_port redis_password redis_db cache_responses cache_kwargs caching_groups "
     "client_ttl alerting_config provider_budget_config polling_interval default_priority assistants_config "
-    "router_general_settings search_tools guardrail_list deployment_affinity_ttl_seconds ignore_invalid_deployments"
+    "router_general_settings search_tools guardrail_list ignore_invalid_deployments"
 ).split()
 _LONGEST_DEADLINE = 600.0
 _SHORTEST_SECRET = 16
@@ -47,6 +46,7 @@ class Settings:
 
     strategy: Any = "simple-shuffle"
     checks: tuple[Any, ...] = ()
+    affinity: AffinityPolicy = field(default_factory=AffinityPolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     group_retry: Mapping[str, RetryPolicy] = field(default_factory=dict[str, RetryPolicy])
     cooldown: CooldownPolicy = field(default_factory=CooldownPolicy)
@@ -88,6 +88,7 @@ def parse_settings(given: Mapping[str, Any], specs: Sequence[DeploymentSpec], en
     return Settings(
         strategy=_strategy(found),
         checks=_checks(found),
+        affinity=affinity_policy(found, groups),
         retry=retry_policy(found),
         group_retry={
             group: RetryPolicy(_retries(found), retries_by_kind(policy, f"model_group_retry_policy.{group}"))

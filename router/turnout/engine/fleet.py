@@ -5,7 +5,6 @@ share a Router. Nothing here waits, reads a clock or draws a number by itself.
 """
 
 import heapq
-from collections import Counter
 from collections.abc import Callable, Sequence
 from math import inf
 from random import Random
@@ -18,6 +17,7 @@ from turnout.engine import budget, cooldown
 from turnout.engine.blocked import why_blocked
 from turnout.engine.leases import Blocked, Destination, Lease, QueueKey, Ticket, Tries
 from turnout.engine.port import Waiter
+from turnout.engine.preference import preferred
 from turnout.engine.queues import Queues
 from turnout.engine.tiers import tiers
 from turnout.errors import TurnoutError
@@ -64,9 +64,9 @@ class Fleet:
             known = self.deployments.get(spec.id)
             if known is not None and (known.spec.model_group, known.domain) == (spec.model_group, spec.domain):
                 group = self.groups[spec.model_group]
-                self._forget_share(group, known)
+                self._count(group, known, -1)
                 known.configure(spec)
-                group.shares[_share(spec)] += 1
+                self._count(group, known, 1)
                 self._unready(group, known)
                 self._reindex(group, known, now)
                 self._wake(group.name)
@@ -79,7 +79,7 @@ class Fleet:
                 group = ModelGroup(spec.model_group, budget.new_budget(self.budget, now))
                 self.groups[group.name] = group
             group.members.append(deployment)
-            group.shares[_share(spec)] += 1
+            self._count(group, deployment, 1)
             self.deployments[deployment.id] = deployment
             self.domains.setdefault(deployment.domain, []).append(deployment)
             self._reindex(group, deployment, now)
@@ -99,7 +99,7 @@ class Fleet:
         deployment.removed = True
         self._unready(group, deployment)
         group.members.remove(deployment)
-        self._forget_share(group, deployment)
+        self._count(group, deployment, -1)
         del self.deployments[deployment.id]
         peers = self.domains[deployment.domain]
         peers.remove(deployment)
@@ -110,8 +110,13 @@ class Fleet:
         self._wake(group.name)
         budget.deposit(group.budget, self.budget, now)
 
-    def _forget_share(self, group: ModelGroup, deployment: Deployment) -> None:
-        group.shares -= Counter({_share(deployment.spec): 1})
+    def _count(self, group: ModelGroup, deployment: Deployment, by: int) -> None:
+        """Notes that a share came or went, and with it what affinity keys thought best."""
+        share = _share(deployment.spec)
+        group.shares[share] += by
+        if not group.shares[share]:
+            del group.shares[share]
+        group.favourites.clear()
 
     # --- the index of ready deployments
 
@@ -177,11 +182,12 @@ class Fleet:
             for candidates in tiers(group, bound, self.domains, call, tries, now):
                 fit = self._fit(candidates, call, group)
                 while fit:
-                    chosen = self._pick(fit, pick)
+                    chosen, by_key = self._pick(fit, pick, group)
                     if tries.made and not tries.announced and not self._may_retry(group, chosen, now):
                         over_budget = True
                         fit = [one for one in fit if budget.is_free(one, now)]
                     elif (lease := self._take(destination, chosen, call, tries, now)) is not None:
+                        lease.by_key = by_key
                         return lease
                     fit = [one for one in fit if one is not chosen]
             if panic and (probe := self._panic(destination, call, tries, now)) is not None:
@@ -210,15 +216,19 @@ class Fleet:
             candidates = [one for one in candidates if check.reject(one, call) is None]
         return candidates
 
-    def _pick(self, fit: Sequence[Deployment], pick: Pick) -> Deployment:
+    def _pick(self, fit: Sequence[Deployment], pick: Pick, group: ModelGroup) -> tuple[Deployment, bool]:
+        """The deployment to take, and whether the call's affinity key chose it."""
+        key = pick.call.affinity
         if len(fit) == 1:
-            return fit[0]
+            return fit[0], key is not None
+        if key is not None and (first := preferred(fit, key, group)) is not None:
+            return first, True
         chosen = self.strategy.pick(fit, pick)
         if self.deployments.get(chosen.id) is not chosen or (len(fit) <= _CHECKED and chosen not in fit):
             raise TurnoutError(
                 f"strategy {type(self.strategy).__name__} returned {chosen!r}, not one of the candidates"
             )
-        return chosen
+        return chosen, False
 
     def _may_retry(self, group: ModelGroup, deployment: Deployment, now: float) -> bool:
         return budget.is_free(deployment, now) or budget.withdraw(group.budget, self.budget, now)

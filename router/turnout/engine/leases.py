@@ -29,6 +29,8 @@ class Lease:
     destination: Destination
     started: float
     probe: bool = False
+    by_key: bool = False
+    """The call's affinity key chose the deployment."""
     requests: list[float] | None = None
     tokens: list[float] | None = None
     first_event: float | None = None

@@ -335,6 +335,8 @@ def _route(journey: _Journey, lease: Lease, now: float) -> Route:
     affinity: Affinity = "none"
     if (call.pin or call.home) == deployment.domain:
         affinity = "pinned" if call.prefer in (None, deployment.id) else "peer"
+    elif lease.by_key and call.affinity is not None:
+        affinity = call.affinity.kind
     group = deployment.spec.model_group
     return Route(
         deployment=deployment.id,

@@ -20,11 +20,4 @@ class SimpleShuffle:
         drawn = candidates[int(pick.rng.random() * len(candidates))]
         if pick.uniform:
             return drawn
-        return weighted(candidates, lambda one: _share(one) * one.pace(pick.now, _SLOW_START), pick.rng)
-
-
-def _share(deployment: Deployment) -> float:
-    spec = deployment.spec
-    if spec.weight is not None:
-        return spec.weight
-    return float(spec.rpm or spec.tpm or 1)
+        return weighted(candidates, lambda one: one.share * one.pace(pick.now, _SLOW_START), pick.rng)
