@@ -1,4 +1,4 @@
-"""Serves fake regions over real sockets, from an event loop in a thread of its own.
+"""Serves fake regions, of any provider, over real sockets, from an event loop in a thread of its own.
 
     with FakeCloud([FakeRegion("eastus"), FakeRegion("westus")]) as cloud:
         cloud["eastus"].url
@@ -18,17 +18,17 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from turnout.sim.faults import Fault, error_body
-from turnout.sim.region import Answer, Entry, FakeRegion
-from turnout.sim.replies import encode_event, stream_events
+from turnout.sim.faults import Fault
+from turnout.sim.upstream import CREDENTIALS, Answer, Entry, Upstream
 
 _RESET = struct.pack("ii", 1, 0)
+_GARBLED = b'event: response.output_text.delta\ndata: {"type": "response.outp\n\n'
 
 
 class FakeCloud:
     """A set of regions, each with an address of its own on 127.0.0.1."""
 
-    def __init__(self, regions: Sequence[FakeRegion]) -> None:
+    def __init__(self, regions: Sequence[Upstream]) -> None:
         self.regions = {region.name: region for region in regions}
         self._servers: dict[str, asyncio.Server] = {}
         self._ports: dict[str, int] = {}
@@ -36,7 +36,7 @@ class FakeCloud:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fake-cloud", daemon=True)
 
-    def __getitem__(self, name: str) -> FakeRegion:
+    def __getitem__(self, name: str) -> Upstream:
         return self.regions[name]
 
     def __enter__(self) -> Self:
@@ -69,7 +69,7 @@ class FakeCloud:
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
-    async def _listen(self, region: FakeRegion) -> None:
+    async def _listen(self, region: Upstream) -> None:
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             if task is not None:
@@ -91,7 +91,7 @@ class FakeCloud:
         self._ports[region.name] = server.sockets[0].getsockname()[1]
         region.url = f"http://127.0.0.1:{self._ports[region.name]}"
 
-    async def _close(self, region: FakeRegion) -> None:
+    async def _close(self, region: Upstream) -> None:
         server = self._servers.pop(region.name, None)
         if server is None:
             return
@@ -114,7 +114,7 @@ class FakeCloud:
 class _Connection:
     """One connection: requests one after another, as long as the client keeps it."""
 
-    def __init__(self, region: FakeRegion, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, region: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.region = region
         self.reader = reader
         self.writer = writer
@@ -148,7 +148,7 @@ class _Connection:
 
     async def _respond(self, method: str, target: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> None:
         region, parts = self.region, urlsplit(target)
-        kept = {name: value for name, value in headers.items() if name not in ("api-key", "authorization")}
+        kept = {name: value for name, value in headers.items() if name not in CREDENTIALS}
         region.journal.append(Entry(method, target, body, kept))
         fault = region.next_fault()
         if fault is not None and fault.kind == "black_hole":
@@ -157,15 +157,9 @@ class _Connection:
             await asyncio.sleep(region.latency)
         if fault is not None and fault.kind == "status":
             extra = fault.headers() if callable(fault.headers) else fault.headers
-            await self._whole(Answer(fault.status, fault.body or {}, headers=extra), None)
+            await self._whole(Answer(fault.status, region.fault_body(fault), headers=extra), None)
             return
-        if "/responses" not in parts.path:
-            await self._whole(
-                Answer(404, error_body(f"no such path: {parts.path}", "invalid_request_error", None)), None
-            )
-            return
-        key = headers.get("api-key") or headers.get("authorization", "").removeprefix("Bearer ")
-        answer = region.answer(method, parts.path, dict(parse_qsl(parts.query)), key, body)
+        answer = region.answer(method, parts.path, dict(parse_qsl(parts.query)), headers, body)
         if answer.stream and answer.status == 200:
             await self._events(answer, fault)
         else:
@@ -179,7 +173,7 @@ class _Connection:
     def _head(self, answer: Answer, kind: str, length: int | None) -> bytes:
         size = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
         extra = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
-        request_id = f"x-request-id: req_{self.region.name}_{self.region.requests}"
+        request_id = f"{self.region.request_id_header}: req_{self.region.name}_{self.region.requests}"
         return f"HTTP/1.1 {answer.status} X\r\ncontent-type: {kind}\r\n{request_id}\r\n{extra}{size}\r\n\r\n".encode()
 
     async def _whole(self, answer: Answer, fault: Fault | None) -> None:
@@ -199,15 +193,13 @@ class _Connection:
 
     async def _events(self, answer: Answer, fault: Fault | None) -> None:
         self.writer.write(self._head(answer, "text/event-stream", None))
-        for index, event in enumerate(stream_events(answer.body)):
-            if index < answer.skip:
-                continue
+        for index, frame in enumerate(self.region.frames(answer), start=answer.skip):
             if fault is not None and index == fault.events:
                 await self._spoil(fault, index, answer)
                 if fault.kind != "malformed":
                     return
-            self._chunk(encode_event(event))
-            if self.region.word_seconds and event["type"].endswith(".delta"):
+            self._chunk(frame.data)
+            if self.region.word_seconds and frame.paced:
                 await self.writer.drain()
                 await asyncio.sleep(self.region.word_seconds)
         self.writer.write(b"0\r\n\r\n")
@@ -217,18 +209,10 @@ class _Connection:
         if fault.kind == "cut":
             await self._cut(fault)
         elif fault.kind == "malformed":
-            self._chunk(b'event: response.output_text.delta\ndata: {"type": "response.outp\n\n')
+            self._chunk(_GARBLED)
         elif fault.kind == "error_event":
-            error = {
-                "type": "server_error",
-                "code": "server_error",
-                "message": "The model is overloaded",
-                "param": None,
-            }
-            self._chunk(encode_event({"type": "error", "sequence_number": index, "error": error}))
-            if fault.then_failed:
-                failed = {**answer.body, "status": "failed", "error": {"code": "server_error", "message": "overloaded"}}
-                self._chunk(encode_event({"type": "response.failed", "sequence_number": index + 1, "response": failed}))
+            for event in self.region.failing(answer, fault, index):
+                self._chunk(event)
             self.writer.write(b"0\r\n\r\n")
             await self.writer.drain()
         elif fault.kind == "drip":

@@ -1,39 +1,14 @@
 """One fake region: its stored responses, its journal, and what it answers to which request."""
 
-import random
-import threading
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from turnout.sim.faults import Fault, error_body
-from turnout.sim.replies import response_object
+from turnout.sim.replies import encode_event, failed_events, response_object, stream_events
+from turnout.sim.upstream import Answer, Frame, Upstream
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A complete answer, or with `stream` the response whose events are to be sent."""
-
-    status: int
-    body: Mapping[str, Any]
-    stream: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    skip: int = 0
-    """Events of the stream that the caller has already (`starting_after`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One request, as the journal keeps it. Credentials are not kept."""
-
-    method: str
-    path: str
-    body: Mapping[str, Any]
-    headers: Mapping[str, str]
-
-
-class FakeRegion:
+class FakeRegion(Upstream):
     """An Azure-shaped resource. Attributes may be changed at any time, from any thread.
 
     `latency` seconds pass before an answer, `word_seconds` between the words of a stream; `words` is the length of an
@@ -50,47 +25,19 @@ class FakeRegion:
         words: int = 8,
         seed: int = 0,
     ) -> None:
-        self.name = name
-        self.api_keys = set(api_keys)
-        self.latency = latency
-        self.word_seconds = word_seconds
+        super().__init__(name, api_keys=api_keys, latency=latency, word_seconds=word_seconds, seed=seed)
         self.words = words
-        self.fault: Fault | None = None
-        self.url = ""
-        self.requests = 0
-        self.served = 0
-        self.foreign_ids = 0
-        """Requests that named a response this region has not made."""
-        self.in_flight = 0
-        self.connections = 0
-        self.journal: deque[Entry] = deque(maxlen=20_000)
         self.responses: dict[str, dict[str, Any]] = {}
         self.inputs: dict[str, list[Any]] = {}
         self._turns: dict[str, int] = {}
-        self._rng = random.Random(f"{name}:{seed}")
-        self._lock = threading.Lock()
 
-    def next_fault(self) -> Fault | None:
-        """The fault that hits this request, None for none."""
-        fault = self.fault
-        if fault is None or (fault.share < 1.0 and self._rng.random() >= fault.share):
-            return None
-        if fault.times is not None:
-            with self._lock:
-                count = getattr(self, "_hits", 0) + 1
-                self._hits = count
-                if count > fault.times:
-                    return None
-        return fault
-
-    def set_fault(self, fault: Fault | None) -> None:
-        """Changes the fault, and counts its `times` from now."""
-        with self._lock:
-            self._hits = 0
-            self.fault = fault
-
-    def answer(self, method: str, path: str, query: Mapping[str, str], key: str, body: Mapping[str, Any]) -> Answer:
+    def answer(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: Mapping[str, Any]
+    ) -> Answer:
         """What the region says to a request that no fault has hit."""
+        if "/responses" not in path:
+            return Answer(404, error_body(f"no such path: {path}", "invalid_request_error", None))
+        key = headers.get("api-key") or headers.get("authorization", "").removeprefix("Bearer ")
         if self.api_keys and key not in self.api_keys:
             return Answer(401, error_body("Incorrect API key provided", "invalid_request_error", "invalid_api_key"))
         operation = path.split("/responses", 1)[1].strip("/")
@@ -108,6 +55,20 @@ class FakeRegion:
             return Answer(404, error_body(message, "invalid_request_error", None))
         return self._existing(method, response_id, verb, query)
 
+    def frames(self, answer: Answer) -> Iterator[Frame]:
+        """The events that the caller does not have yet."""
+        for index, event in enumerate(stream_events(answer.body)):
+            if index >= answer.skip:
+                yield Frame(encode_event(event), paced=event["type"].endswith(".delta"))
+
+    def failing(self, answer: Answer, fault: Fault, sent: int) -> Iterator[bytes]:
+        """An `error` event, and `response.failed` where the fault says so."""
+        return map(encode_event, failed_events(answer.body, sent, then_failed=fault.then_failed))
+
+    def fault_body(self, fault: Fault) -> Mapping[str, Any]:
+        """As it is."""
+        return fault.body or {}
+
     def _create(self, body: Mapping[str, Any]) -> Answer:
         previous = body.get("previous_response_id")
         if previous is not None and previous not in self.responses:
@@ -119,7 +80,7 @@ class FakeRegion:
         metadata: Mapping[str, Any] = body.get("metadata") or {}
         words = int(metadata.get("words", self.words))
         with self._lock:
-            response = response_object(body, self.name, turn, words, self._rng)
+            response = self._made(body, turn, words)
         if body.get("background"):
             response = {**response, "status": "queued"}
         if body.get("store", True):
@@ -129,6 +90,10 @@ class FakeRegion:
             self.inputs[response["id"]] = list(cast("list[Any]", given)) if isinstance(given, list) else [given]
         self.served += 1
         return Answer(200, response, stream=bool(body.get("stream")))
+
+    def _made(self, body: Mapping[str, Any], turn: int, words: int) -> dict[str, Any]:
+        """A new response."""
+        return response_object(body, self.name, turn, words, self._rng)
 
     def _compact(self, body: Mapping[str, Any]) -> Answer:
         item = {"id": f"cmp_{self._rng.getrandbits(96):024x}", "type": "compaction", "encrypted_content": self.name}

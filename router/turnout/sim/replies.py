@@ -17,7 +17,13 @@ def response_object(
     request: Mapping[str, Any], region: str, turn: int, words: int, rng: random.Random
 ) -> dict[str, Any]:
     """The finished response to a request. Its text says which region wrote it and how many turns it has seen."""
-    output = _output(request, region, turn, words, rng)
+    return response_with(request, _output(request, region, turn, words, rng), words, rng)
+
+
+def response_with(
+    request: Mapping[str, Any], output: list[dict[str, Any]], words: int, rng: random.Random
+) -> dict[str, Any]:
+    """The finished response with this output."""
     size = len(json.dumps(request.get("input", ""))) // 4 + 1
     return {
         "id": new_id("resp", rng),
@@ -58,32 +64,41 @@ def _output(request: Mapping[str, Any], region: str, turn: int, words: int, rng:
     output: list[dict[str, Any]] = []
     if request.get("reasoning"):
         include = request.get("include") or ()
-        sealed = f"sealed-by-{region}" if "reasoning.encrypted_content" in include else None
-        output.append({"id": new_id("rs", rng), "type": "reasoning", "summary": [], "encrypted_content": sealed})
+        output.append(reasoning_item(f"sealed-by-{region}" if "reasoning.encrypted_content" in include else None, rng))
     if request.get("tool_choice") == "required" and tools:
-        output.append(
-            {
-                "id": new_id("fc", rng),
-                "type": "function_call",
-                "status": "completed",
-                "call_id": f"call_{rng.getrandbits(96):024x}",
-                "name": tools[0].get("name", "tool"),
-                "arguments": json.dumps({"turn": turn}),
-            }
-        )
+        output.append(call_item(tools[0].get("name", "tool"), {"turn": turn}, rng))
     else:
         filler = " ".join(_WORDS[index % len(_WORDS)] for index in range(max(words - 4, 0)))
-        text = f"{region} turn {turn}: {filler}".rstrip()
-        output.append(
-            {
-                "id": new_id("msg", rng),
-                "type": "message",
-                "status": "completed",
-                "role": "assistant",
-                "content": [{"type": "output_text", "annotations": [], "logprobs": [], "text": text}],
-            }
-        )
+        output.append(message_item(f"{region} turn {turn}: {filler}".rstrip(), rng))
     return output
+
+
+def reasoning_item(sealed: str | None, rng: random.Random) -> dict[str, Any]:
+    """Reasoning whose text is not told."""
+    return {"id": new_id("rs", rng), "type": "reasoning", "summary": [], "encrypted_content": sealed}
+
+
+def call_item(name: str, arguments: Mapping[str, Any], rng: random.Random) -> dict[str, Any]:
+    """A call of a function."""
+    return {
+        "id": new_id("fc", rng),
+        "type": "function_call",
+        "status": "completed",
+        "call_id": f"call_{rng.getrandbits(96):024x}",
+        "name": name,
+        "arguments": json.dumps(arguments),
+    }
+
+
+def message_item(text: str, rng: random.Random) -> dict[str, Any]:
+    """What the assistant says."""
+    return {
+        "id": new_id("msg", rng),
+        "type": "message",
+        "status": "completed",
+        "role": "assistant",
+        "content": [{"type": "output_text", "annotations": [], "logprobs": [], "text": text}],
+    }
 
 
 def stream_events(response: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -124,6 +139,15 @@ def _message(index: int, item: Mapping[str, Any], where: Mapping[str, Any]) -> I
         yield {"type": "response.output_text.delta", **here, "delta": delta, "logprobs": []}
     yield {"type": "response.output_text.done", **here, "text": part["text"], "logprobs": []}
     yield {"type": "response.content_part.done", **here, "part": part}
+
+
+def failed_events(response: Mapping[str, Any], number: int, *, then_failed: bool) -> Iterator[dict[str, Any]]:
+    """The events of a stream that fails before event `number`."""
+    told = {"type": "server_error", "code": "server_error", "message": "The model is overloaded", "param": None}
+    yield {"type": "error", "sequence_number": number, "error": told}
+    if then_failed:
+        failed = {**response, "status": "failed", "error": {"code": "server_error", "message": "overloaded"}}
+        yield {"type": "response.failed", "sequence_number": number + 1, "response": failed}
 
 
 def encode_event(event: Mapping[str, Any]) -> bytes:
