@@ -94,7 +94,7 @@ class Deployment:
     """One provider endpoint with an upstream model and credentials, and how it is doing."""
 
     __slots__ = (
-        "due", "health", "id", "in_flight", "latency", "level", "position", "removed", "requests", "spec", "tokens",
+        "due", "health", "id", "in_flight", "latency", "level", "position", "removed", "requests", "share", "spec", "tokens",
     )  # fmt: skip
 
     def __init__(self, spec: "DeploymentSpec") -> None:
@@ -111,6 +111,8 @@ class Deployment:
         self.requests = Window(None)
         self.tokens = Window(None)
         self.spec = spec
+        self.share = 1.0
+        """Its part of the group's calls, relative to the others': `weight`, else `rpm`, else `tpm`, else 1."""
         self.configure(spec)
 
     def configure(self, spec: "DeploymentSpec") -> None:
@@ -118,17 +120,12 @@ class Deployment:
         self.spec = spec
         self.requests.limit = spec.rpm
         self.tokens.limit = spec.tpm
+        self.share = float(spec.rpm or spec.tpm or 1) if spec.weight is None else spec.weight
 
     @property
     def domain(self) -> str:
         """The state domain: the account within which response ids are valid."""
         return self.spec.domain
-
-    @property
-    def share(self) -> float:
-        """Its part of the group's calls, relative to the others': `weight`, else `rpm`, else `tpm`, else 1."""
-        spec = self.spec
-        return spec.weight if spec.weight is not None else float(spec.rpm or spec.tpm or 1)
 
     def pace(self, now: float, slow_start: float) -> float:
         """1.0, or less while the deployment recovers: up from a tenth over `slow_start` seconds, as in Envoy."""

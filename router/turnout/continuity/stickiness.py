@@ -108,14 +108,16 @@ def _beginning(values: Sequence[object], length: int) -> str | None:
         if value is _END:
             open_.pop()
             continue
-        if isinstance(value, Mapping):
+        if isinstance(value, str):
+            piece = f"{value[:left]}\n"
+        elif isinstance(value, Mapping):
             open_.append(_flat(cast("Mapping[object, object]", value)))
             piece = "{"
         elif isinstance(value, list | tuple):
             open_.append(iter(cast("Sequence[object]", value)))
             piece = "["
         else:
-            piece = f"{value[:left] if isinstance(value, str) else _plain(value)}\n"
+            piece = f"{_plain(value)}\n"
         pieces.append(piece)
         left -= len(piece)
     return None if left > 0 else "".join(pieces)[:length]

@@ -7,7 +7,7 @@ Zadimoghaddam 2018), since one of them may stand for most of the traffic.
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from math import ceil, log
 
@@ -41,8 +41,7 @@ def preferred(candidates: Sequence[Deployment], key: AffinityKey, group: ModelGr
 
 def ranked(deployments: Sequence[Deployment], digest: bytes) -> list[Deployment]:
     """The deployments in the key's order, first choice first. O(n)."""
-    scored = _Scores(digest)
-    return sorted(deployments, key=scored.of, reverse=True)
+    return [one for *_, one in sorted(_scored(deployments, digest), reverse=True)]
 
 
 def in_order(candidates: Sequence[Deployment], key: AffinityKey) -> list[Deployment]:
@@ -80,27 +79,21 @@ class Bound:
         return ceil(BALANCE * self._calls * part) + 1
 
 
-class _Scores:
-    """What a key thinks of each deployment: higher is better."""
-
-    __slots__ = ("_base",)
-
-    def __init__(self, digest: bytes) -> None:
-        self._base = blake2b(digest, digest_size=8)
-
-    def of(self, deployment: Deployment) -> tuple[float, float]:
-        """The weighted score; among deployments of no weight the drawn number decides."""
-        state = self._base.copy()
-        state.update(deployment.id.encode())
+def _scored(deployments: Iterable[Deployment], digest: bytes) -> Iterator[tuple[float, float, str, Deployment]]:
+    """What a key thinks of each: its score, more is better; at no weight the drawn number decides, at last the id."""
+    begun = blake2b(digest, digest_size=8)
+    for one in deployments:
+        state = begun.copy()
+        state.update(one.id.encode())
         drawn = ((int.from_bytes(state.digest()) >> 12) + 0.5) / _STEPS
-        return -deployment.share / log(drawn), drawn
+        yield -one.share / log(drawn), drawn, one.id, one
 
 
 def _favourites(group: ModelGroup, digest: bytes) -> Sequence[Deployment]:
     """The key's first choices in the group, remembered until the group changes."""
     known = group.favourites.get(digest)
     if known is None:
-        known = heapq.nlargest(_FAVOURITES, group.members, key=_Scores(digest).of)
+        known = [one for *_, one in heapq.nlargest(_FAVOURITES, _scored(group.members, digest))]
         group.favourites[digest] = known
         if len(group.favourites) > _KEYS:
             group.favourites.popitem(last=False)
