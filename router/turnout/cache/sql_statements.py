@@ -70,7 +70,9 @@ class Statements:
     def _write(self, insert: Any, where: Any = None) -> Executable:
         row = insert(self._table).values(key=bindparam("one"), value=bindparam("new"), expires=bindparam("until"))
         new = {"value": row.excluded.value, "expires": row.excluded.expires}
-        return row.on_conflict_do_update(index_elements=[self._table.c.key], set_=new, where=where)
+        return row.on_conflict_do_update(index_elements=[self._table.c.key], set_=new, where=where).execution_options(
+            preserve_rowcount=True
+        )
 
     def _touch(self) -> Executable:
         row = self._table.c
