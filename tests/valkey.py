@@ -142,6 +142,8 @@ class ValkeyServer:
         assert self.running, "the Valkey server ended by itself"
         try:
             return bool(self.ask("PING"))
+        except redis.AuthenticationError:
+            return True
         except redis.RedisError:
             return False
 

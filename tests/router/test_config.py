@@ -106,7 +106,7 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "async callback": ({"callbacks": [wait]}, ["callbacks[0]", "plain function"]),
     "async strategy": ({"routing_strategy": Waits()}, ["routing_strategy", "must not wait"]),
     "store": ({"store": {}}, ["store", "method set"]),
-    "redis": ({"redis_url": "redis://x"}, ["redis_url", "not supported yet"]),
+    "not supported": ({"cache_responses": True}, ["cache_responses", "not supported yet"]),
     "flag as text": ({"disable_cooldowns": "yes"}, ["disable_cooldowns", "True or False"]),
 }
 

@@ -8,8 +8,20 @@ from typing import Any
 from turnout.config import check
 from turnout.config.affinity import ALWAYS_ON, KINDS, affinity_policy
 from turnout.config.policies import fails_by_kind, fallback_policy, model_of, retries_by_kind, retry_policy
+from turnout.config.redis import NAMES as REDIS_NAMES
+from turnout.config.redis import RedisSettings, redis_settings
 from turnout.config.rows import DeploymentSpec
-from turnout.policies import AffinityPolicy, BudgetPolicy, CooldownPolicy, FallbackPolicy, RetryPolicy, WaitPolicy
+from turnout.config.transcripts import TranscriptSettings, pin_steps, transcript_settings
+from turnout.policies import (
+    PIN_STEPS,
+    AffinityPolicy,
+    BudgetPolicy,
+    CooldownPolicy,
+    FallbackPolicy,
+    PinStep,
+    RetryPolicy,
+    WaitPolicy,
+)
 from turnout_adapters.registry import nearest
 
 STRATEGY_NAMES = ("simple-shuffle", "least-busy", "latency-based-routing", "cost-based-routing")
@@ -28,13 +40,13 @@ _KNOWN = frozenset(
     cooldown_time disable_cooldowns fallbacks context_window_fallbacks content_policy_fallbacks default_fallbacks
     max_fallbacks timeout stream_timeout attempt_timeout default_max_parallel_requests max_wait max_queue
     model_group_alias id_secret accept_raw_ids log callbacks store trust_env set_verbose debug_level drop_params
-    raise_on_content_filter deployment_affinity_ttl_seconds model_group_affinity_config
+    raise_on_content_filter deployment_affinity_ttl_seconds model_group_affinity_config cache_kwargs
+    transcripts on_pin_unavailable
     """.split()
-)
+).union(REDIS_NAMES)
 _NOT_YET = (
-    "redis_url redis_host redis_port redis_password redis_db cache_responses cache_kwargs caching_groups "
-    "client_ttl alerting_config provider_budget_config polling_interval default_priority assistants_config "
-    "router_general_settings search_tools guardrail_list ignore_invalid_deployments"
+    "cache_responses caching_groups client_ttl alerting_config provider_budget_config polling_interval "
+    "default_priority assistants_config router_general_settings search_tools guardrail_list ignore_invalid_deployments"
 ).split()
 _LONGEST_DEADLINE = 600.0
 _SHORTEST_SECRET = 16
@@ -63,9 +75,12 @@ class Settings:
     callbacks: tuple[Any, ...] = ()
     log: Any = None
     store: Any = None
+    redis: RedisSettings | None = None
     trust_env: bool = True
     drop_params: bool = False
     raise_on_content_filter: bool = False
+    transcripts: TranscriptSettings | None = None
+    pin_steps: tuple[PinStep, ...] = PIN_STEPS
     min_retry_delay: float = 0.0
     default_max_parallel_requests: int | None = None
 
@@ -85,6 +100,7 @@ def parse_settings(given: Mapping[str, Any], specs: Sequence[DeploymentSpec], en
     aliases = _aliases(found.get("model_group_alias", {}), groups)
     names = groups | set(aliases) | {spec.id for spec in specs}
     timeout = found.get("timeout")
+    secrets = _secrets(found.get("id_secret"), env)
     return Settings(
         strategy=_strategy(found),
         checks=_checks(found),
@@ -109,14 +125,17 @@ def parse_settings(given: Mapping[str, Any], specs: Sequence[DeploymentSpec], en
         stream_timeout=_optional_number(found, "stream_timeout"),
         attempt_timeout=_optional_number(found, "attempt_timeout"),
         aliases=aliases,
-        id_secrets=_secrets(found.get("id_secret"), env),
+        id_secrets=secrets,
         accept_raw_ids=check.flag(found.get("accept_raw_ids", False), "accept_raw_ids"),
         callbacks=_callbacks(found.get("callbacks", ())),
         log=None if found.get("log") is False else found.get("log"),
         store=_with_methods(found.get("store"), "store", ("get", "set", "delete")),
+        redis=redis_settings(found),
         trust_env=check.flag(found.get("trust_env", True), "trust_env"),
         drop_params=check.flag(found.get("drop_params", False), "drop_params"),
         raise_on_content_filter=check.flag(found.get("raise_on_content_filter", False), "raise_on_content_filter"),
+        transcripts=transcript_settings(found, secrets),
+        pin_steps=pin_steps(found),
         min_retry_delay=_number(found, "retry_after", 0.0),
         default_max_parallel_requests=None
         if "default_max_parallel_requests" not in found
