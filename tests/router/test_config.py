@@ -88,6 +88,19 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "unknown check": ({"optional_pre_call_checks": ["responses_api_deployment"]}, ["responses_api_deployment_check"]),
     "check without reject": ({"optional_pre_call_checks": [object()]}, ["optional_pre_call_checks[0]", "reject"]),
     "checks as text": ({"optional_pre_call_checks": "tags"}, ["optional_pre_call_checks", "list"]),
+    "affinity that lasts no time": (
+        {"deployment_affinity_ttl_seconds": 0},
+        ["deployment_affinity_ttl_seconds", "positive"],
+    ),
+    "affinity of no group": (
+        {"model_group_affinity_config": {"gtp": ["session_affinity"]}},
+        ["model_group_affinity_config.gtp", "'gpt'"],
+    ),
+    "affinity of no kind": (
+        {"model_group_affinity_config": {"gpt": ["session_afinity"]}},
+        ["model_group_affinity_config.gpt[0]", "'session_affinity'"],
+    ),
+    "affinities as text": ({"model_group_affinity_config": {"gpt": "session_affinity"}}, ["config.gpt", "list"]),
     "negative retries": ({"num_retries": -1}, ["num_retries", "0 or more", "-1"]),
     "retries as text": ({"num_retries": "two"}, ["num_retries", "a str"]),
     "negative timeout": ({"timeout": -1}, ["timeout", "positive number"]),
