@@ -215,7 +215,21 @@ class NoDeploymentAvailable(RoutingError):
 
 
 class PinnedUnavailable(RoutingError):
-    """The account that holds this conversation's state cannot answer; no other account was asked."""
+    """What holds this conversation's state cannot answer; no other account was asked.
+
+    `hosted` names what kept the conversation from being continued elsewhere: files, containers, vector stores ...
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reasons: Mapping[str, str] | None = None,
+        retry_after: float | None = None,
+        hosted: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, reasons=reasons, retry_after=retry_after)
+        self.hosted = hosted
 
 
 class DeadlineExceededError(TurnoutError):

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 
 from turnout.cache.guarded import GuardedStore
 from turnout.cache.memory import MemoryStore
+from turnout.cache.turn_stores import open_turns
 from turnout.calls import CallBuilder, Defaults
 from turnout.checks import AllowedRegion, ContextWindow, Tags
 from turnout.config import Settings
 from turnout.context import RouterEvent, Sink
 from turnout.continuity.affinity import Continuity
 from turnout.continuity.ids import IdCodec
+from turnout.continuity.shelf import Shelf
+from turnout.continuity.transcripts import Transcripts
 from turnout.dispatch import Dispatcher
 from turnout.engine.fleet import Fleet
+from turnout.engine.journey import Rules
 from turnout.engine.names import Names
 from turnout.engine.port import IO
-from turnout.engine.route import Rules
 from turnout.protocols import PreCallCheck, Strategy
 from turnout.strategies import STRATEGIES
 
@@ -35,6 +38,7 @@ class Parts:
     fleet: Fleet
     builder: CallBuilder
     dispatcher: Dispatcher
+    transcripts: Transcripts | None
 
 
 def assemble(settings: Settings, io: IO) -> Parts:
@@ -48,7 +52,9 @@ def assemble(settings: Settings, io: IO) -> Parts:
         fleet.domains,
         accept_raw_ids=settings.accept_raw_ids,
         own_items=bool(settings.id_secrets),
+        transcripts=settings.transcripts is not None,
     )
+    transcripts = _transcripts(settings, continuity, io)
     defaults = Defaults(
         settings.timeout,
         settings.attempt_timeout,
@@ -65,8 +71,18 @@ def assemble(settings: Settings, io: IO) -> Parts:
         resolve=names.resolve,
         sinks=_sinks(settings),
         min_retry_delay=settings.min_retry_delay,
+        pin_steps=settings.pin_steps,
+        replay=transcripts.replay if transcripts is not None else None,
     )
-    return Parts(fleet, builder, Dispatcher(fleet, builder, continuity, rules))
+    return Parts(fleet, builder, Dispatcher(fleet, builder, continuity, rules, transcripts), transcripts)
+
+
+def _transcripts(settings: Settings, continuity: Continuity, io: IO) -> Transcripts | None:
+    chosen = settings.transcripts
+    if chosen is None:
+        return None
+    near, far, background = open_turns(chosen, settings.id_secrets, settings.redis, io.now)
+    return Transcripts(Shelf(near, far, background, ttl=chosen.policy.ttl), continuity, chosen.policy)
 
 
 def _codec(settings: Settings) -> IdCodec:

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from turnout.context import Call
@@ -41,6 +41,7 @@ OPTIONS = frozenset(
         "max_retries",
         "fallbacks",
         "tenant",
+        "whole_chain",
         "tags",
         "allowed_model_region",
         "extra_headers",
@@ -142,6 +143,13 @@ class CallBuilder:
             group = ModelGroup("", Budget(0.0, 0.0))
         else:
             raise NotFoundError("no response with this id", code="response_not_found", param="response_id")
+        draft = origin.draft
+        if _flag(options, "whole_chain"):
+            if draft is None or operation != "delete":
+                raise ConfigError(
+                    "whole_chain is for deleting responses of a Router with transcripts", param="whole_chain"
+                )
+            draft = replace(draft, whole_chain=True)
         call = self._call(
             operation,
             "",
@@ -152,7 +160,7 @@ class CallBuilder:
             prefer=origin.prefer,
             response_id=origin.response_id,
             stateless=True,
-            draft=origin.draft,
+            draft=draft,
         )
         return call, Destination(group, only=on_account)
 

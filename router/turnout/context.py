@@ -37,6 +37,10 @@ class Draft:
     """The same as the caller knows it."""
     own: str | None = None
     """Key of the turn that an operation on an existing response is about."""
+    own_id: str = ""
+    """Its id as the caller knows it."""
+    whole_chain: bool = False
+    """Delete what came before it too."""
     expand: bool = False
     """No account holds the history: it must be put into the input."""
     keep: bool = True

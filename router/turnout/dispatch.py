@@ -1,30 +1,40 @@
 """Runs calls through the engine: the one place where a call, an outcome and the telemetry meet."""
 
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from turnout.calls import CallBuilder
 from turnout.context import AttemptFinished, Call, CallFinished, Sink
 from turnout.continuity.affinity import Continuity
+from turnout.continuity.kept import answer, erase_chain, instead
+from turnout.continuity.sealing import Sealer
+from turnout.continuity.transcripts import Transcripts, stamp
 from turnout.engine.fleet import Fleet
+from turnout.engine.journey import Rules
+from turnout.engine.leases import Destination
 from turnout.engine.port import IO
-from turnout.engine.route import Rules, Served, route
+from turnout.engine.route import Served, route
 from turnout.engine.send import Begun, send_stream, send_unary
 from turnout.engine.settling import settle_success
-from turnout.errors import TurnoutError
-from turnout.streams import StreamCore
+from turnout.errors import APIError, NotFoundError, PinnedUnavailable, TurnoutError
+from turnout.streams import Keep, StreamCore
 from turnout_adapters.adapter import Operation
-from turnout_adapters.types import Result
+from turnout_adapters.types import DeletedResponse, Response, Result
 
 
 class Dispatcher:
-    """Builds, routes, seals and reports calls. Waits only through the port it is given."""
+    """Builds, routes, seals, keeps and reports calls. Waits only through the port it is given."""
 
-    def __init__(self, fleet: Fleet, builder: CallBuilder, continuity: Continuity, rules: Rules) -> None:
+    def __init__(
+        self, fleet: Fleet, builder: CallBuilder, continuity: Continuity, rules: Rules, transcripts: Transcripts | None
+    ) -> None:
         self._fleet = fleet
         self._builder = builder
         self._continuity = continuity
         self._rules = rules
+        self._transcripts = transcripts
         self._sinks: tuple[Sink, ...] = rules.sinks
 
     async def run(
@@ -33,28 +43,68 @@ class Dispatcher:
         """Serves one call: a complete result, or a stream that has begun."""
         call, destination = self._builder.build(operation, model, response_id, given)
         try:
-            if call.stream:
-                begun = await route(call, destination, self._fleet, self._rules, io, send_stream)
-                try:
-                    return self._stream(begun, io)
-                except BaseException:
-                    self._fleet.release(begun.lease, io.now(), None, None)
-                    begun.answer.body.abandon()
-                    raise
-            served = await route(call, destination, self._fleet, self._rules, io, send_unary)
-            return self._result(served, io)
+            if call.draft is None or self._transcripts is None:
+                return await self._serve(call, destination, io)
+            return await self._with_transcripts(call, destination, self._transcripts, io)
         except TurnoutError as error:
             self._report_error(call, error, io)
             raise
 
-    def _result(self, served: Served[Result], io: IO) -> Result:
+    async def _serve(self, call: Call, destination: Destination, io: IO) -> Result | StreamCore:
+        if call.stream:
+            begun = await route(call, destination, self._fleet, self._rules, io, send_stream)
+            try:
+                stream = self._stream(begun, io)
+                await stream.keep()
+            except BaseException:
+                self._fleet.release(begun.lease, io.now(), None, None)
+                begun.answer.body.abandon()
+                raise
+            return stream
+        served = await route(call, destination, self._fleet, self._rules, io, send_unary)
+        return await self._result(served, io)
+
+    async def _with_transcripts(
+        self, call: Call, destination: Destination, transcripts: Transcripts, io: IO
+    ) -> Result | StreamCore:
+        """Serves what is kept here, and what an account that is down cannot serve; the rest as any call."""
+        draft = call.draft
+        if draft is not None and draft.own is not None:
+            if draft.whole_chain:
+                await self._delete_chain(call, transcripts, io)
+            elif draft.expand:
+                return await answer(transcripts, call, io)
+            elif call.operation == "delete":
+                await transcripts.erase([draft.own], io)
+            if draft.expand:
+                return DeletedResponse(id=draft.own_id)
+        call = await transcripts.expand(call, io)
+        try:
+            return await self._serve(call, destination, io)
+        except (APIError, PinnedUnavailable) as error:
+            kept = await instead(transcripts, call, error, io)
+            if kept is None:
+                raise
+            return kept
+
+    async def _delete_chain(self, call: Call, transcripts: Transcripts, io: IO) -> None:
+        """Deletes what came before a response, here and where accounts hold it too."""
+        for turn in await erase_chain(transcripts, call, io):
+            if turn.response is not None:
+                with suppress(NotFoundError):
+                    await self.run(io, "delete", None, str(turn.response["id"]), {"tenant": call.tenant})
+
+    async def _result(self, served: Served[Result], io: IO) -> Result:
         result, lease, call = served.answer, served.lease, served.call
         usage: Any = getattr(result, "usage", None)
         tokens_in, tokens_out = getattr(usage, "input_tokens", None), getattr(usage, "output_tokens", None)
         settle_success(lease, self._fleet, io.now(), tokens_in, tokens_out)
         if call.operation == "delete" and call.response_id is not None:
             self._continuity.forget(lease.deployment, call.tenant, call.response_id)
-        self._continuity.sealer(lease.deployment, call.tenant).result(result)
+        keep = self._keeper(served, io)
+        self._sealer(served).result(result)
+        if isinstance(result, Response) and keep is not None:
+            await keep(result)
         about = result.about
         about.route, about.warnings, about.text_format = served.route, lease.warnings, call.text_format
         if self._sinks:
@@ -62,7 +112,7 @@ class Dispatcher:
         return result
 
     def _stream(self, served: Served[Begun], io: IO) -> StreamCore:
-        lease, call = served.lease, served.call
+        lease = served.lease
         lease.first_event = io.now() - lease.started
 
         def finished(
@@ -70,8 +120,26 @@ class Dispatcher:
         ) -> None:
             self._report(done, error, tokens_in, tokens_out, io)
 
-        seals = self._continuity.sealer(lease.deployment, call.tenant)
-        return StreamCore(served, self._fleet, io, seals, finished if self._sinks else None)
+        report = finished if self._sinks else None
+        return StreamCore(served, self._fleet, io, self._sealer(served), report, self._keeper(served, io))
+
+    def _sealer(self, served: Served[Any]) -> Sealer:
+        call, deployment = served.call, served.lease.deployment
+        stamps = None
+        if call.draft is not None and self._transcripts is not None:
+            stamps = stamp(call, deployment, kept=self._transcripts.keeps(call, deployment))
+        return self._continuity.sealer(deployment, call.tenant, stamps)
+
+    def _keeper(self, served: Served[Any], io: IO) -> Keep | None:
+        """What writes the answer to the transcript, None if it is not kept."""
+        call, lease, transcripts = served.call, served.lease, self._transcripts
+        if transcripts is None:
+            return None
+        if transcripts.keeps(call, lease.deployment):
+            return partial(transcripts.keep, call, lease, io)
+        if transcripts.follows(call):
+            return partial(transcripts.finish, call, io)
+        return None
 
     def _report(
         self, served: Served[Any], error: TurnoutError | None, tokens_in: int | None, tokens_out: int | None, io: IO

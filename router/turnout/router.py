@@ -52,6 +52,7 @@ class Router:
         self._fleet = parts.fleet
         self._builder = parts.builder
         self._dispatcher = parts.dispatcher
+        self._transcripts = parts.transcripts
         self._membership = Membership(parts.fleet, self._blocking.now, defaults, parsed, providers)
         self._membership.add_all(specs)
 

@@ -149,12 +149,12 @@ def _candidates(connection: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _router(rows: list[dict[str, Any]]) -> Router:
-    """A Router for one call.
+    """A Router for one call; it keeps no transcript, which nobody could read.
 
     Without TURNOUT_ID_SECRET ids are signed with a key derived from the account's credentials, so that they can be
     used in the next call, by whoever has the same credentials, with nothing kept in between.
     """
-    settings: dict[str, Any] = {"accept_raw_ids": True}
+    settings: dict[str, Any] = {"accept_raw_ids": True, "transcripts": False}
     if not environ.get("TURNOUT_ID_SECRET"):
         specs = parse_model_list(rows, environ)
         settings["id_secret"] = [_derived(f"{spec.domain}|{spec.target.headers}") for spec in specs]

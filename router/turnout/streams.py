@@ -31,6 +31,8 @@ class Seals(Protocol):
         ...
 
 
+Keep = Callable[[Response], Awaitable[None]]
+"""Writes a complete response to the transcript."""
 Finished = Callable[[Served[Begun], TurnoutError | None, int | None, int | None], None]
 """Told at the end: what was served, the error if it broke, input and output tokens if known."""
 
@@ -38,7 +40,15 @@ Finished = Callable[[Served[Begun], TurnoutError | None, int | None, int | None]
 class StreamCore:
     """The reading of one stream, whoever drives it."""
 
-    def __init__(self, served: Served[Begun], fleet: Fleet, io: IO, seals: Seals, finished: Finished | None) -> None:
+    def __init__(
+        self,
+        served: Served[Begun],
+        fleet: Fleet,
+        io: IO,
+        seals: Seals,
+        finished: Finished | None,
+        keep: Keep | None = None,
+    ) -> None:
         self.served = served
         self.pending: deque[StreamEvent] = deque()
         self.error: TurnoutError | None = None
@@ -50,6 +60,7 @@ class StreamCore:
         self._io = io
         self._seals = seals
         self._finished = finished
+        self._keep = keep
         self._recorder = StreamRecorder()
         self._refusal: APIError | None = None
         self._terminated = False
@@ -65,6 +76,15 @@ class StreamCore:
                 await self._finish()
                 return
             await self._read()
+            await self.keep()
+
+    async def keep(self) -> None:
+        """Writes the answer to the transcript once it is complete, and before its last event is handed out."""
+        if self._terminated and self._keep is not None and self.response is not None:
+            keep, self._keep = self._keep, None
+            if self.error is None:
+                await keep(self.response)
+                self._attach(self.response)
 
     async def _read(self) -> None:
         call, begun, io = self.served.call, self.served.answer, self._io

@@ -7,20 +7,26 @@ encrypted content can be read.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, NamedTuple, cast
 
+from turnout.context import Draft
 from turnout.continuity.ids import IdCodec, domain_hash
+from turnout.continuity.sealing import PRIVATE_ITEMS, Sealer
+from turnout.continuity.turns import turn_key
 from turnout.deployment import Deployment
 from turnout.errors import BadRequestError, NotFoundError
 from turnout.protocols import Store
-from turnout_adapters.types import Result, StreamEvent
 
 _RAW = re.compile(r"^(?:[a-z]{2,8}_)?[0-9a-fA-F-]{16,128}$")
 """What providers' own ids look like: hexadecimal, so that a damaged id of ours cannot pass for one."""
 RETENTION = 30 * 24 * 3600.0
 """Seconds a response stays at the provider (OpenAI and Azure: 30 days)."""
-_PRIVATE_ITEMS = ("reasoning", "compaction")
+_MADE_HERE = "resp_tn_"
+"""Responses that were translated: no provider knows them."""
+_TALKS = domain_hash("conversations kept by turnout")
+_NO_RESPONSE = "no response with this id"
 
 
 Domains = Callable[[], set[str]]
@@ -43,6 +49,24 @@ class Origin:
     """The account that made the last private item: where the call should go, if it can."""
     owners: Mapping[int, str] = field(default_factory=dict[int, str])
     """Index to account, of the private items of the input."""
+    draft: Draft | None = None
+    """What is known of the conversation; None where no transcripts are kept."""
+
+
+class _Found(NamedTuple):
+    """What an id stands for."""
+
+    domain: str | None
+    """None: the account is not configured here (any more)."""
+    prefer: str | None
+    upstream: str
+    key: str
+    """Of its turn, in the transcript store."""
+
+    @property
+    def kept_here_only(self) -> bool:
+        """True if no account can be asked for it."""
+        return self.domain is None or self.upstream.startswith(_MADE_HERE)
 
 
 class Continuity:
@@ -56,49 +80,98 @@ class Continuity:
         *,
         accept_raw_ids: bool = False,
         own_items: bool = True,
+        transcripts: bool = False,
     ) -> None:
         self._codec = codec
         self._store = store
         self._domains = domains
         self._accept_raw = accept_raw_ids
         self._own_items = own_items
+        self._transcripts = transcripts
         self._hashes: dict[str, bytes] = {}
 
     # --- in
 
-    def locate(self, body: Mapping[str, Any], response_id: str | None, tenant: str, only: Domains) -> Origin:
+    def find(self, response_id: str, tenant: str, only: Domains) -> Origin:
+        """The account that has a response. Raises NotFoundError for an id that is not ours."""
+        found = self._resolve(response_id, tenant, only, "response_id")
+        draft = None
+        if self._transcripts:
+            draft = Draft(own=found.key, own_id=response_id, expand=found.kept_here_only)
+        return Origin({}, found.domain, found.prefer, found.upstream, draft=draft)
+
+    def locate(self, body: Mapping[str, Any], tenant: str, only: Domains) -> Origin:
         """Finds the account that a request belongs to, and puts the provider's own ids into it.
 
         `only` tells the domains the called model group has, for raw ids. Raises NotFoundError for an id that is not
         ours (or whose account is not configured here), BadRequestError for one made with another secret.
 
         A response, a conversation or a compaction lives on one account, and the call must go there. Reasoning only
-        has a `home`: elsewhere it is left out, and the result's route says so.
+        has a `home`: elsewhere it is left out, and the result's route says so. What no account holds has a home too.
         """
-        found: str | None = None
-        prefer: str | None = None
-        owners: Mapping[int, str] = {}
-        home: str | None = None
-        upstream_id: str | None = None
-        if response_id is not None:
-            found, prefer, upstream_id = self._resolve(response_id, tenant, only, "response_id")
+        draft = Draft(body.get("input"), keep=body.get("store") is not False) if self._transcripts else None
+        found: _Found | None = None
         previous = body.get("previous_response_id")
         if previous is not None:
             if not isinstance(previous, str):
                 raise BadRequestError("previous_response_id must be a string", param="previous_response_id")
-            found, prefer, raw = self._resolve(previous, tenant, only, "previous_response_id")
-            body = {**body, "previous_response_id": raw}
+            found = self._resolve(previous, tenant, only, "previous_response_id")
+            body = {**body, "previous_response_id": found.upstream}
+            if draft is not None:
+                draft = replace(draft, parent=found.key, previous_id=previous, expand=found.kept_here_only)
+        owners: Mapping[int, str] = {}
+        home: str | None = None
         items = body.get("input")
         if isinstance(items, list | tuple):
             body, owners, home = self._items(body, cast("Sequence[object]", items), tenant)
-            held = [owners[index] for index in owners if _type_of(body["input"][index]) == "compaction"]
-            found = found or (held[-1] if held else None)
-        conversation = body.get("conversation")
-        if conversation is not None and found is None:
-            found = self._conversation(only)
-        return Origin(body, found, prefer, upstream_id, home, owners)
+        held = [owners[index] for index in owners if _type_of(body["input"][index]) == "compaction"]
+        pin = held[-1] if held else None
+        if body.get("conversation") is not None:
+            body, draft = self._conversation(body, draft, tenant)
+        if found is not None and found.kept_here_only:
+            home = found.domain
+        elif found is not None:
+            pin = found.domain
+        elif body.get("conversation") is not None:
+            pin = pin or self._account_of_conversation(only)
+        return Origin(body, pin, None if found is None else found.prefer, None, home, owners, draft)
 
-    def _resolve(self, token: str, tenant: str, only: Domains, name: str) -> tuple[str, str | None, str]:
+    def key_of(self, response_id: str, tenant: str) -> str | None:
+        """The key of the turn of a response that we handed out."""
+        try:
+            owned = self._codec.unwrap(response_id, tenant)
+        except NotFoundError:
+            return None
+        return turn_key(tenant, owned.domain, owned.upstream)
+
+    def adopt(self, items: Sequence[Any], domains: Sequence[str], tenant: str) -> tuple[list[Any], Mapping[int, str]]:
+        """Items of a transcript with the provider's own ids, and whose they are.
+
+        `domains` names the account of an item where it is known. An id that cannot be verified any more (its secret
+        was dropped) is left out, and nobody is its owner.
+        """
+        adopted: list[Any] = []
+        owners: dict[int, str] = {}
+        for index, (item, domain) in enumerate(zip(items, domains, strict=True)):
+            if domain and _type_of(item) in PRIVATE_ITEMS:
+                owners[index] = domain
+            fields: Mapping[str, Any] = cast("Mapping[str, Any]", item) if isinstance(item, Mapping) else {}
+            token: object = fields.get("id")
+            if not isinstance(token, str) or not self._codec.has_our_shape(token):
+                adopted.append(item)
+                continue
+            rest = {name: value for name, value in fields.items() if name != "id"}
+            try:
+                owned = self._codec.unwrap(token, tenant)
+            except NotFoundError:
+                owners[index] = domain
+            else:
+                rest["id"] = owned.upstream
+                owners[index] = self._domain(owned.domain) or ""
+            adopted.append(rest)
+        return adopted, owners
+
+    def _resolve(self, token: str, tenant: str, only: Domains, name: str) -> _Found:
         try:
             owned = self._codec.unwrap(token, tenant)
         except NotFoundError as error:
@@ -107,20 +180,22 @@ class Continuity:
             error.param = name
             raise
         domain = self._domain(owned.domain)
-        if domain is None:
-            raise NotFoundError("no response with this id", code="response_not_found", param=name)
-        return domain, self._store.get(_key(tenant, owned.domain, owned.upstream)), owned.upstream
+        if domain is None and not self._transcripts:
+            raise NotFoundError(_NO_RESPONSE, code="response_not_found", param=name)
+        prefer = self._store.get(_key(tenant, owned.domain, owned.upstream))
+        return _Found(domain, prefer, owned.upstream, turn_key(tenant, owned.domain, owned.upstream))
 
-    def _raw(self, token: str, tenant: str, only: Domains) -> tuple[str, str | None, str]:
+    def _raw(self, token: str, tenant: str, only: Domains) -> _Found:
         """A provider's own id: accepted if the store knows it, or if there is but one account it can belong to."""
         for domain in self._domains:
             deployment = self._store.get(_key(tenant, self._hash(domain), token))
             if deployment is not None:
-                return domain, deployment, token
+                return _Found(domain, deployment, token, turn_key(tenant, self._hash(domain), token))
         candidates = only()
         if len(candidates) == 1:
-            return next(iter(candidates)), None, token
-        raise NotFoundError("no response with this id", code="response_not_found")
+            domain = next(iter(candidates))
+            return _Found(domain, None, token, turn_key(tenant, self._hash(domain), token))
+        raise NotFoundError(_NO_RESPONSE, code="response_not_found")
 
     def _items(
         self, body: Mapping[str, Any], items: Sequence[object], tenant: str
@@ -128,13 +203,13 @@ class Continuity:
         rewritten: list[object] | None = None
         owners: dict[int, str] = {}
         for index, item in enumerate(items):
-            plain = _plain(item)
-            if plain is not item:
+            said = plain(item)
+            if said is not item:
                 rewritten = list(items) if rewritten is None else rewritten
-                rewritten[index] = plain
-            if not isinstance(plain, Mapping):
+                rewritten[index] = said
+            if not isinstance(said, Mapping):
                 continue
-            fields = cast("Mapping[str, Any]", plain)
+            fields = cast("Mapping[str, Any]", said)
             token = fields.get("id")
             if not isinstance(token, str) or not self._codec.has_our_shape(token):
                 continue
@@ -143,15 +218,47 @@ class Continuity:
                     "this item's id was made with another id_secret; add that secret to the list, or leave the id out",
                     param=f"input[{index}].id",
                 )
-            domain, _, raw = self._resolve(token, tenant, _none, f"input[{index}].id")
-            owners[index] = domain
+            found = self._resolve(token, tenant, _none, f"input[{index}].id")
+            owners[index] = found.domain or ""
             if rewritten is None:
                 rewritten = list(items)
-            rewritten[index] = {**fields, "id": raw}
-        home = owners[max(owners)] if owners else None
+            rewritten[index] = {**fields, "id": found.upstream}
+        home = (owners[max(owners)] or None) if owners else None
         return (body if rewritten is None else {**body, "input": rewritten}), owners, home
 
-    def _conversation(self, only: Domains) -> str | None:
+    def _conversation(
+        self, body: Mapping[str, Any], draft: Draft | None, tenant: str
+    ) -> tuple[Mapping[str, Any], Draft | None]:
+        """A conversation that is kept here leaves the body; a provider's own stays in it."""
+        given: object = body["conversation"]
+        token = cast("Mapping[str, Any]", given).get("id") if isinstance(given, Mapping) else given
+        if not isinstance(token, str):
+            raise BadRequestError("conversation must be an id, or an object with an id", param="conversation")
+        if body.get("previous_response_id") is not None:
+            raise BadRequestError("give previous_response_id or conversation, not both", param="conversation")
+        if draft is None or not self._codec.has_our_shape(token):
+            return body, draft
+        own = self.conversation(token, tenant)
+        rest = {name: value for name, value in body.items() if name != "conversation"}
+        return rest, replace(draft, conversation=own, conversation_id=token, expand=True, keep=True)
+
+    def conversation(self, token: str, tenant: str) -> str:
+        """Our own id of a conversation that is kept here. Raises NotFoundError."""
+        try:
+            owned = self._codec.unwrap(token, tenant)
+        except NotFoundError:
+            owned = None
+        if owned is None or owned.domain != _TALKS:
+            raise NotFoundError(
+                "no conversation with this id", code="conversation_not_found", param="conversation"
+            ) from None
+        return owned.upstream
+
+    def conversation_id(self, own: str, tenant: str) -> str:
+        """The id that the caller gets for a conversation."""
+        return self._codec.wrap(own, _TALKS, tenant)
+
+    def _account_of_conversation(self, only: Domains) -> str | None:
         candidates = only()
         if len(candidates) == 1:
             return next(iter(candidates))
@@ -172,14 +279,15 @@ class Continuity:
 
     # --- out
 
-    def sealer(self, deployment: Deployment, tenant: str) -> "Sealer":
+    def sealer(self, deployment: Deployment, tenant: str, stamps: Mapping[str, Any] | None = None) -> Sealer:
         """What wraps the ids of one deployment's answers for one tenant."""
         digest = self._hash(deployment.domain)
 
         def remember(upstream: str) -> None:
             self._store.set(_key(tenant, digest, upstream), deployment.id, RETENTION)
 
-        return Sealer(lambda upstream: self._codec.wrap(upstream, digest, tenant), remember, self._own_items)
+        wrap = partial(self._codec.wrap, domain=digest, tenant=tenant)
+        return Sealer(wrap, remember, self._own_items, stamps or {})
 
     def forget(self, deployment: Deployment, tenant: str, upstream: str) -> None:
         """A response was deleted."""
@@ -194,60 +302,7 @@ def _type_of(item: object) -> object:
     return cast("Mapping[str, Any]", item).get("type") if isinstance(item, Mapping) else None
 
 
-def _plain(item: object) -> object:
+def plain(item: object) -> object:
     """An item of an earlier response's output, given back as the object it came as, in the form it was sent in."""
     dump: object = getattr(item, "to_dict", None)
     return dump() if callable(dump) else item
-
-
-@dataclass(slots=True)
-class Sealer:
-    """Wraps ids on results and events."""
-
-    wrap: Callable[[str], str]
-    remember: Callable[[str], None]
-    own_items: bool = True
-    """Items that only their account can read get an id of ours too."""
-    wrapped: dict[str, str] = field(default_factory=dict[str, str])
-    """Ids of such items so far, by the provider's: the events inside an item name it too."""
-
-    def result(self, result: Result) -> None:
-        """Wraps every id of ours on a complete result."""
-        fields: Any = result
-        if isinstance(getattr(result, "id", None), str) and getattr(result, "object", None) != "response.input_tokens":
-            upstream = fields.id
-            if getattr(result, "object", "response") == "response" and upstream:
-                self.remember(upstream)
-            if upstream:
-                fields.id = self.wrap(upstream)
-        if getattr(result, "previous_response_id", None):
-            fields.previous_response_id = self.wrap(fields.previous_response_id)
-        for item in [*(getattr(result, "output", None) or ()), *(getattr(result, "data", None) or ())]:
-            self.item(item)
-
-    def item(self, item: Any) -> None:
-        """Wraps the id of an item that only its account can read."""
-        if (
-            self.own_items
-            and getattr(item, "type", None) in _PRIVATE_ITEMS
-            and isinstance(getattr(item, "id", None), str)
-            and item.id
-        ):
-            upstream = item.id
-            item.id = self.wrapped[upstream] = self.wrap(upstream)
-
-    def event(self, event: StreamEvent) -> None:
-        """Wraps the ids on one event, the same way as on the complete result."""
-        fields: Any = event
-        response = getattr(event, "response", None)
-        if response is not None:
-            self.result(response)
-            return
-        item = getattr(event, "item", None)
-        if item is not None:
-            self.item(item)
-        elif self.own_items and isinstance(getattr(event, "item_id", None), str):
-            if fields.item_id in self.wrapped:
-                fields.item_id = self.wrapped[fields.item_id]
-            elif event.type.startswith("response.reasoning"):
-                fields.item_id = self.wrap(fields.item_id)

@@ -59,6 +59,7 @@ def why_blocked(
         until,
         {name: look.reason for name, look in looks.items()},
         waitable=private or shared or evidence or pinned_retry,
+        resting=waits.keys() <= {"resting"},
         private=(private and not shared) or pinned_retry,
     )
 

@@ -57,6 +57,8 @@ class Blocked:
     reasons: Mapping[str, str] = field(default_factory=dict[str, str])
     waitable: bool = False
     """Waiting may help this call."""
+    resting: bool = False
+    """Nothing says when a deployment will be able: they rest until a probe, or the retry budget is used up."""
     private: bool = False
     """The call waits for its own pause to end, not for room that others compete for."""
 

@@ -47,6 +47,8 @@ def wire_call(call: Call, lease: Lease, io: IO) -> WireCall:
     translated = spec.adapter.wire != "openai-responses" or call.wire is not None
     if makes and spec.defaults:
         body = {**spec.defaults, **body}
+    if translated and call.draft is not None and "store" in body:
+        body = {name: value for name, value in body.items() if name != "store"}
     headers = {**spec.extra_headers, **call.extra_headers} if spec.extra_headers else call.extra_headers
     foreign = (
         frozenset(index for index, domain in call.owners.items() if domain != spec.domain) if call.owners else _NONE

@@ -1,0 +1,156 @@
+"""Where turns are kept: a store in this process, and behind it, if there is one, a store that all processes share.
+
+The near store answers at once; the far one works in threads of its own, and a call waits for it only as long as it is
+known to be well. What the far store says counts: a turn that was deleted there is gone, whatever is near. What it does
+not know but the near one does (it was flushed, or down when the turn was written) is written to it again.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from threading import Lock
+from typing import Any
+
+from turnout.continuity.turns import GONE
+from turnout.engine.port import IO
+from turnout.errors import PinnedUnavailable
+from turnout.protocols import Background, Job, TurnStore
+
+_PATIENCE = 8.0
+"""A call waits for the far store this many times what its work takes lately ..."""
+_LEAST_WAIT, _LONGEST_WAIT = 0.002, 0.05
+"""... within these bounds (seconds), where it can go on without."""
+_LONGEST_READ = 2.0
+"""Seconds to wait for turns that only the far store has."""
+_MOST_OWED = 10_000
+_OWED_AT_ONCE = 100
+UNREACHABLE = "the store that holds this conversation cannot be reached"
+
+
+class Shelf:
+    """Reads and writes entries, near first. `far` and `background` come together."""
+
+    def __init__(
+        self, near: TurnStore, far: TurnStore | None = None, background: Background | None = None, *, ttl: float
+    ) -> None:
+        self._near = near
+        self._far = far
+        self._background = background
+        self._ttl = ttl
+        self._owed: dict[str, None] = {}
+        """Keys that the far store has not been given yet, oldest first."""
+        self._lock = Lock()
+
+    @property
+    def ttl(self) -> float:
+        """Seconds that an entry is kept."""
+        return self._ttl
+
+    async def read(self, keys: Sequence[str], io: IO) -> list[bytes | None]:
+        """The entries in the order of the keys; None for what is unknown, expired or deleted.
+
+        Raises PinnedUnavailable if only the far store could tell, and it cannot be reached.
+        """
+        near = self._near.read(keys)
+        if self._far is None:
+            return [value or None for value in near]
+        whole = all(value is not None for value in near)
+        far = self._far
+        job = await self._do(lambda: far.read(keys), io, self._patience() if whole else _LONGEST_READ)
+        if job is None:
+            if not whole:
+                raise PinnedUnavailable(UNREACHABLE, retry_after=1.0)
+            return [value or None for value in near]
+        found: list[bytes | None] = job.value
+        self._agree(keys, near, found)
+        return [(mine if theirs is None else theirs) or None for mine, theirs in zip(near, found, strict=True)]
+
+    async def write(self, entries: Mapping[str, bytes], io: IO, touched: Sequence[str] = ()) -> None:
+        """Keeps the entries; returns once they are safe, or cannot be now. `touched` entries live on as long."""
+        self._near.write(entries, self._ttl)
+        if touched:
+            self._near.touch(touched, self._ttl)
+        if self._far is None:
+            return
+        self._owe(entries)
+        await self._do(lambda: self._pay(entries, touched), io, self._patience())
+
+    async def swap(self, key: str, old: bytes | None, new: bytes, io: IO) -> bool:
+        """Writes `new` if the entry is still `old`. Raises PinnedUnavailable if the far store cannot be reached."""
+        if self._far is None:
+            return self._near.swap(key, old, new, self._ttl)
+        far = self._far
+        job = await self._do(lambda: far.swap(key, old, new, self._ttl), io, _LONGEST_READ)
+        if job is None:
+            raise PinnedUnavailable(UNREACHABLE, retry_after=1.0)
+        if job.value:
+            self._near.write({key: new}, self._ttl)
+        return bool(job.value)
+
+    async def erase(self, keys: Sequence[str], io: IO) -> None:
+        """Deletes the entries for good. Raises PinnedUnavailable if the far store cannot be told."""
+        graves = dict.fromkeys(keys, GONE)
+        if self._far is not None:
+            far = self._far
+            if await self._do(lambda: far.write(graves, self._ttl), io, _LONGEST_READ) is None:
+                raise PinnedUnavailable(UNREACHABLE, retry_after=1.0)
+        self._settle(keys)
+        self._near.write(graves, self._ttl)
+
+    def close(self, timeout: float = 1.0) -> None:
+        """Lets the far store finish, for so many seconds."""
+        if self._background is not None:
+            self._background.close(timeout)
+        if self._far is not None:
+            self._far.close()
+
+    # --- the far store
+
+    def _patience(self) -> float:
+        typical = 0.0 if self._background is None else self._background.typical
+        return min(max(_PATIENCE * typical, _LEAST_WAIT), _LONGEST_WAIT)
+
+    async def _do(self, work: Any, io: IO, seconds: float) -> Job | None:
+        """Work in the far store's thread; None if it failed, or was not done in time (it goes on then)."""
+        background = self._background
+        if background is None or not background.healthy:
+            return None
+        waiter = io.waiter()
+        job = background.submit(work, waiter)
+        give_up = io.now() + seconds
+        while not job.done and (left := give_up - io.now()) > 0:
+            await io.wait(waiter, left)
+        return job if job.done and job.error is None else None
+
+    def _pay(self, entries: Mapping[str, bytes], touched: Sequence[str]) -> None:
+        """Runs in the far store's thread: these entries, and some of those it missed while it was away."""
+        if self._far is None:
+            return
+        with self._lock:
+            owed = [key for key, _ in zip(self._owed, range(_OWED_AT_ONCE), strict=False) if key not in entries]
+        late = {key: value for key, value in zip(owed, self._near.read(owed), strict=True) if value is not None}
+        self._far.write({**late, **entries}, self._ttl)
+        if touched:
+            self._far.touch(touched, self._ttl)
+        self._settle([*owed, *entries])
+
+    def _owe(self, keys: Iterable[str]) -> None:
+        with self._lock:
+            self._owed |= dict.fromkeys(keys)
+            for key in list(self._owed)[: max(len(self._owed) - _MOST_OWED, 0)]:
+                del self._owed[key]
+
+    def _settle(self, keys: Iterable[str]) -> None:
+        with self._lock:
+            for key in keys:
+                self._owed.pop(key, None)
+
+    def _agree(self, keys: Sequence[str], near: Sequence[bytes | None], far: Sequence[bytes | None]) -> None:
+        """After both were read: deletions and what is new come near, what was lost goes back to the far store."""
+        missing: dict[str, bytes] = {}
+        for key, mine, theirs in zip(keys, near, far, strict=True):
+            if theirs is None and mine:
+                missing[key] = mine
+            elif theirs is not None and theirs != mine:
+                self._near.write({key: theirs}, self._ttl)
+        if missing and self._background is not None:
+            self._owe(missing)
+            self._background.submit(lambda: self._pay(missing, ()))

@@ -1,0 +1,187 @@
+"""Where one call stands: what it has tried, what it may still try, and how that is told."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from turnout.context import Call, Sink
+from turnout.engine.decide import Verdict
+from turnout.engine.leases import Blocked, Destination, Lease, Tries
+from turnout.engine.port import IO
+from turnout.errors import (
+    APIError,
+    DeadlineExceededError,
+    NoDeploymentAvailable,
+    NotFoundError,
+    PinnedUnavailable,
+    TurnoutError,
+)
+from turnout.policies import PIN_STEPS, FallbackPolicy, PinStep, RetryPolicy, WaitPolicy
+from turnout_adapters.kinds import Kind
+from turnout_adapters.types.route import Affinity, Attempt, Outcome, Route
+
+Replay = Callable[[Call, IO], Awaitable[Call | None]]
+"""The call as another account can take it, its history in its input; None if there is no transcript. Raises
+PinnedUnavailable if something in it cannot leave its account."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The policies of one Router, as the loop needs them."""
+
+    retry: RetryPolicy
+    group_retry: dict[str, RetryPolicy]
+    fallbacks: FallbackPolicy
+    wait: WaitPolicy
+    resolve: Callable[[str], Destination]
+    """Finds a fallback group by name; raises UnknownModelError."""
+    sinks: tuple[Sink, ...] = ()
+    min_retry_delay: float = 0.0
+    pin_steps: tuple[PinStep, ...] = PIN_STEPS
+    """What is done, in this order, for a call whose account is not available."""
+    replay: Replay | None = None
+    """None where no transcripts are kept."""
+
+
+@dataclass(slots=True)
+class Journey:
+    """Where one call stands."""
+
+    call: Call
+    origin: Destination
+    """The model group asked for."""
+    chain: list[Destination]
+    """The group now in use, and the fallbacks still to come."""
+    tries: Tries = field(default_factory=Tries)
+    in_group: int = 0
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    last_error: APIError | None = None
+    last_verdict: Verdict | None = None
+    announced: int = 0
+    """Throttles that said when to come back; they use up no retry."""
+    waited: float = 0.0
+    visited: set[str] = field(default_factory=set[str])
+    asked: bool = False
+    """The transcript was looked for."""
+    moved: Call | None = None
+    """The call as another account can take it."""
+    immovable: PinnedUnavailable | None = None
+    """Why no other account can take it."""
+
+    def retry_policy(self, rules: Rules) -> RetryPolicy:
+        """The caller's, the group's or the Router's."""
+        own = self.call.retries
+        return rules.group_retry.get(self.chain[0].group.name, rules.retry) if own is None else RetryPolicy(own)
+
+    def fallbacks(self, rules: Rules, kind: Kind | None) -> list[Destination]:
+        """Groups that have not been tried yet, for a failure of this kind."""
+        call = self.call
+        if len(self.visited) > rules.fallbacks.limit or call.stateless:
+            return []
+        listed = call.fallbacks
+        if listed is None:
+            listed = rules.fallbacks.chain((call.model, self.origin.group.name), kind)
+        found = [rules.resolve(name) for name in listed]
+        return [one for one in found if one.group.name not in self.visited]
+
+    # --- to another account
+
+    def may_move(self, rules: Rules) -> bool:
+        """True if the call is bound to an account, and its transcript may be there."""
+        call, draft = self.call, self.call.draft
+        if rules.replay is None or "replay" not in rules.pin_steps or call.pin is None or draft is None:
+            return False
+        if call.stateless:
+            return draft.own is not None
+        return draft.parent is not None and self.chain[0].only is None
+
+    async def can_move(self, rules: Rules, io: IO) -> bool:
+        """True if the call can be continued from its transcript, which is read once, when it is first needed."""
+        if not self.may_move(rules) or rules.replay is None:
+            return False
+        if not self.asked:
+            self.asked = True
+            try:
+                self.moved = await rules.replay(self.call, io)
+            except PinnedUnavailable as error:
+                self.immovable = error
+            except NotFoundError:
+                self.moved = None
+        return self.moved is not None
+
+    def move(self) -> None:
+        """From here on the call is free, with its history in its input; its next attempt costs no retry budget."""
+        if self.moved is None or self.moved.pin is not None:
+            return
+        self.call = self.moved
+        self.chain = [self.origin]
+        self.in_group = 0
+        self.tries.announced = True
+        self.tries.size = None
+
+    # --- telling
+
+    def unavailable(self, blocked: Blocked, now: float) -> TurnoutError:
+        """The error of a call that got no (further) deployment."""
+        call = self.call
+        if self.immovable is not None:
+            self.immovable.attempts = tuple(self.attempts)
+            self.immovable.__cause__ = self.last_error
+            return self.immovable
+        if self.last_error is not None:
+            return self.last_error
+        if now >= call.deadline:
+            return self.too_late()
+        told = "; ".join(f"{name}: {why}" for name, why in list(blocked.reasons.items())[:5])
+        more = f"; and {len(blocked.reasons) - 5} more" if len(blocked.reasons) > 5 else ""
+        retry_after = max(blocked.until - now, 0.0) if blocked.until != float("inf") else None
+        group = self.chain[0].group.name
+        if call.pin is not None:
+            why = f"{told or 'it is not configured'}{more}"
+            text = f"the account that holds this conversation is not available in {group!r}: {why}"
+            return PinnedUnavailable(text, reasons=blocked.reasons, retry_after=retry_after)
+        text = f"no deployment of model group {group!r} can take this call: {told or 'it has none'}{more}"
+        return NoDeploymentAvailable(text, reasons=blocked.reasons, retry_after=retry_after)
+
+    def too_late(self) -> DeadlineExceededError:
+        """The error of a call whose deadline is over."""
+        call, last = self.call, self.last_error
+        tried = f"{len(self.attempts)} attempts" if self.attempts else "no attempt could be made"
+        because = f", the last: {last.message}" if last is not None else ""
+        error = DeadlineExceededError(f"no answer within {call.deadline - call.started:.1f} s ({tried}{because})")
+        error.attempts = tuple(self.attempts)
+        error.__cause__ = last
+        return error
+
+    def route(self, lease: Lease, now: float) -> Route:
+        """The record of a call that was served."""
+        call, deployment = self.call, lease.deployment
+        affinity: Affinity = "none"
+        if call.replayed:
+            affinity = "replayed"
+        elif (call.pin or call.home) == deployment.domain:
+            affinity = "pinned" if call.prefer in (None, deployment.id) else "peer"
+        elif lease.by_key and call.affinity is not None:
+            affinity = call.affinity.kind
+        group = deployment.spec.model_group
+        return Route(
+            deployment=deployment.id,
+            model_group=group,
+            attempts=(*self.attempts, attempt_of(lease, "ok", now)),
+            fallback=None if call.stateless or group == self.origin.group.name else group,
+            affinity=affinity,
+            waited=self.waited,
+            notes=(*call.notes, *lease.notes),
+        )
+
+
+def attempt_of(lease: Lease, outcome: Outcome, now: float, error: APIError | None = None) -> Attempt:
+    """The record of one attempt."""
+    return Attempt(
+        deployment=lease.deployment.id,
+        model_group=lease.deployment.spec.model_group,
+        outcome=outcome,
+        seconds=now - lease.started,
+        status=200 if error is None else None if error.kind in (Kind.CONNECTION, Kind.UNSUPPORTED) else error.status,
+        error=None if error is None else type(error).__name__,
+        request_id=None if error is None else error.request_id,
+    )
