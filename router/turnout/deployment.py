@@ -94,7 +94,8 @@ class Deployment:
     """One provider endpoint with an upstream model and credentials, and how it is doing."""
 
     __slots__ = (
-        "due", "health", "id", "in_flight", "latency", "level", "position", "removed", "requests", "share", "spec", "tokens",
+        "due", "health", "id", "in_flight", "latency", "level", "position", "removed", "requests", "share", "spec",
+        "tokens",
     )  # fmt: skip
 
     def __init__(self, spec: "DeploymentSpec") -> None:
