@@ -1,0 +1,144 @@
+"""The limits of one deployment: all its quotas, reserved, settled and refunded together."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from turnout.limits.quota import NOTHING_USED, Prices, Quota, Unit, Usage, amount_of
+from turnout.limits.upstream import Remaining
+from turnout.limits.window import Window, width_of
+
+
+class Lent(Protocol):
+    """How much of a window this process may use, if other processes use it too: see `allowance.py`."""
+
+    def room_at(self, amount: int, now: float) -> float:
+        """When `amount` may be used; `now` if it may already."""
+        ...
+
+    def taken(self, bucket: int, amount: int, now: float) -> None:
+        """Notes a use."""
+        ...
+
+    def corrected(self, bucket: int, change: int) -> None:
+        """Notes that a use was larger or smaller."""
+        ...
+
+    def ask(self, amount: int, now: float) -> None:
+        """Says that `amount` is wanted and not there."""
+        ...
+
+
+class Meter:
+    """One quota and what was used of it. A provider's budget is one meter of many deployments."""
+
+    __slots__ = ("lent", "quota", "users", "window")
+
+    def __init__(self, quota: Quota) -> None:
+        self.quota = quota
+        self.window = Window(quota.limit, width_of(quota.period))
+        self.users: dict[str, None] = {}
+        """Ids of the deployments that it limits."""
+        self.lent: Lent | None = None
+        """None: the whole quota is this process's."""
+
+    def configure(self, quota: Quota) -> None:
+        """Another limit for the same unit and period; what was used stays counted."""
+        self.quota = quota
+        self.window.limit = quota.limit
+
+    def room_at(self, amount: int, now: float) -> float:
+        """When `amount` more fits: `now` if it does already."""
+        return self.window.room_at(amount, now) if self.lent is None else self.lent.room_at(amount, now)
+
+    def take(self, amount: int, now: float) -> int:
+        """Counts an amount; returns its bucket."""
+        bucket = self.window.take(amount, now)
+        if self.lent is not None:
+            self.lent.taken(bucket, amount, now)
+        return bucket
+
+    def correct(self, bucket: int, change: int) -> None:
+        """Changes an amount counted before."""
+        if change and bucket in self.window.buckets:
+            self.window.correct(bucket, change)
+            if self.lent is not None:
+                self.lent.corrected(bucket, change)
+
+
+@dataclass(slots=True, eq=False)
+class Reservation:
+    """What one attempt holds of a deployment's quotas: (meter, bucket, amount). Settled or refunded at most once."""
+
+    usage: Usage
+    parts: list[tuple[Meter, int, int]] = field(default_factory=list[tuple[Meter, int, int]])
+
+
+class Limits:
+    """All quotas of one deployment, and what its provider last said is left of its own."""
+
+    __slots__ = ("meters", "prices", "upstream")
+
+    def __init__(self, meters: Sequence[Meter], prices: Prices) -> None:
+        self.meters = tuple(meters)
+        self.prices = prices
+        self.upstream: dict[Unit, Remaining] = {}
+
+    def room_at(self, usage: Usage | None, now: float) -> float:
+        """When a call of this size fits all quotas; `now` if it does already. None: the smallest call there could be.
+
+        With several that are full it is a lower bound: they may not have room at the same moment.
+        """
+        at = now
+        for meter in self.meters:
+            amount = 1 if usage is None else amount_of(meter.quota.unit, usage, self.prices)
+            at = max(at, meter.room_at(amount, now))
+        for unit, left in self.upstream.items():
+            amount = 1 if usage is None else amount_of(unit, usage, self.prices)
+            if left.until > at and amount > left.amount:
+                at = left.until
+        return at
+
+    def reserve(self, usage: Usage, now: float) -> Reservation:
+        """Takes a call's share of every quota. The caller has seen that there is room."""
+        held = Reservation(usage)
+        for meter in self.meters:
+            amount = amount_of(meter.quota.unit, usage, self.prices)
+            held.parts.append((meter, meter.take(amount, now), amount))
+        for unit, left in self.upstream.items():
+            left.amount -= amount_of(unit, usage, self.prices)
+        return held
+
+    def settle(self, held: Reservation, usage: Usage) -> None:
+        """Corrects a reservation to what was really used."""
+        if held.usage == NOTHING_USED:
+            return
+        for meter, bucket, amount in held.parts:
+            meter.correct(bucket, amount_of(meter.quota.unit, usage, self.prices) - amount)
+
+    def refund(self, held: Reservation) -> None:
+        """Gives all of a reservation back: nothing was sent."""
+        for meter, bucket, amount in held.parts:
+            meter.correct(bucket, -amount)
+
+    def ask(self, usage: Usage, now: float) -> None:
+        """Asks the fleet for what a call lacks."""
+        for meter in self.meters:
+            if meter.lent is not None:
+                meter.lent.ask(amount_of(meter.quota.unit, usage, self.prices), now)
+
+    def shared_by_others(self) -> Iterable[Meter]:
+        """The meters that limit further deployments."""
+        return (meter for meter in self.meters if len(meter.users) > 1)
+
+    def why(self, usage: Usage | None, now: float) -> str:
+        """One phrase for an error message: which quota is full."""
+        for meter in self.meters:
+            amount = 1 if usage is None else amount_of(meter.quota.unit, usage, self.prices)
+            if meter.room_at(amount, now) > now:
+                full = meter.window.room_at(amount, now) > now
+                return f"{meter.quota} reached" if full else f"{meter.quota} reached with what others hold"
+        for unit, left in self.upstream.items():
+            if left.until > now:
+                return f"the provider has {max(left.amount, 0)} {unit} left for {left.until - now:.1f} s"
+        return "its limits are reached"
