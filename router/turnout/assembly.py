@@ -15,6 +15,7 @@ from turnout.context import RouterEvent, Sink
 from turnout.continuity.affinity import Continuity
 from turnout.continuity.ids import IdCodec
 from turnout.continuity.shelf import Shelf
+from turnout.continuity.talks import Talks
 from turnout.continuity.transcripts import Transcripts
 from turnout.dispatch import Dispatcher
 from turnout.engine.fleet import Fleet
@@ -39,6 +40,7 @@ class Parts:
     builder: CallBuilder
     dispatcher: Dispatcher
     transcripts: Transcripts | None
+    talks: Talks | None
 
 
 def assemble(settings: Settings, io: IO) -> Parts:
@@ -55,6 +57,7 @@ def assemble(settings: Settings, io: IO) -> Parts:
         transcripts=settings.transcripts is not None,
     )
     transcripts = _transcripts(settings, continuity, io)
+    talks = None if transcripts is None else Talks(transcripts, continuity)
     defaults = Defaults(
         settings.timeout,
         settings.attempt_timeout,
@@ -74,7 +77,7 @@ def assemble(settings: Settings, io: IO) -> Parts:
         pin_steps=settings.pin_steps,
         replay=transcripts.replay if transcripts is not None else None,
     )
-    return Parts(fleet, builder, Dispatcher(fleet, builder, continuity, rules, transcripts), transcripts)
+    return Parts(fleet, builder, Dispatcher(fleet, builder, continuity, rules, transcripts), transcripts, talks)
 
 
 def _transcripts(settings: Settings, continuity: Continuity, io: IO) -> Transcripts | None:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, cast, overload
 
 from turnout.assembly import assemble
 from turnout.config import parse_model_list, parse_settings
+from turnout.conversations import Conversations
 from turnout.engine.port import run_without_loop
 from turnout.errors import ConfigError
 from turnout.io.blocking import BlockingIO
@@ -53,6 +54,8 @@ class Router:
         self._builder = parts.builder
         self._dispatcher = parts.dispatcher
         self._transcripts = parts.transcripts
+        self.conversations = Conversations(parts.talks, self._looping, self._blocking)
+        """Conversations that are kept here."""
         self._membership = Membership(parts.fleet, self._blocking.now, defaults, parsed, providers)
         self._membership.add_all(specs)
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from turnout_adapters.types.items import Item
     from turnout_adapters.types.response import (
         CompactedResponse,
+        Conversation,
+        DeletedConversation,
         DeletedResponse,
         InputTokenCount,
         ItemList,
@@ -29,7 +31,16 @@ _HOMES = {
     "base": ("Open", "Result"),
     "events": ("PREAMBLE_EVENTS", "SHAPES", "TERMINAL_EVENTS", "ErrorEvent", "StreamEvent", "parse_event"),
     "items": ("Item",),
-    "response": ("CompactedResponse", "DeletedResponse", "InputTokenCount", "ItemList", "Response", "Usage"),
+    "response": (
+        "CompactedResponse",
+        "Conversation",
+        "DeletedConversation",
+        "DeletedResponse",
+        "InputTokenCount",
+        "ItemList",
+        "Response",
+        "Usage",
+    ),
 }
 
 __all__ = [
@@ -39,6 +50,8 @@ __all__ = [
     "Affinity",
     "Attempt",
     "CompactedResponse",
+    "Conversation",
+    "DeletedConversation",
     "DeletedResponse",
     "ErrorEvent",
     "InputTokenCount",

@@ -117,6 +117,23 @@ class DeletedResponse(Result):
     deleted: bool = True
 
 
+class Conversation(Result):
+    """A conversation that calls can add to, by `conversation=` its id."""
+
+    id: str
+    object: str = "conversation"
+    created_at: int = 0
+    metadata: dict[str, Any] = {}
+
+
+class DeletedConversation(Result):
+    """The word that a conversation is gone."""
+
+    id: str
+    object: str = "conversation.deleted"
+    deleted: bool = True
+
+
 class ItemList(Result):
     """Input items of a response, a page of them. Iterates over the items."""
 

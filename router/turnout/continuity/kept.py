@@ -74,7 +74,9 @@ async def _input_of(transcripts: Transcripts, key: str, io: IO) -> list[Any]:
 def with_ids(items: Sequence[Any], key: str) -> list[Any]:
     """Items with ids: those that were given without one get one that stays the same."""
     listed = [cast("Mapping[str, Any]", item) for item in items if isinstance(item, Mapping)]
-    return [{**item, "id": item.get("id") or _made_id(key, index)} for index, item in enumerate(listed)]
+    return [
+        {"type": "message", **item, "id": item.get("id") or _made_id(key, index)} for index, item in enumerate(listed)
+    ]
 
 
 def _made_id(key: str, index: int) -> str:

@@ -4,7 +4,7 @@ On wires whose providers keep no responses the transcript is the conversation: i
 and `conversation` their meaning. Elsewhere it is a second copy, for the day the account cannot be reached.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
 from typing import Any
@@ -117,6 +117,8 @@ class Transcripts:
         path = draft.path
         if draft.parent is not None:
             path = (draft.parent, *(turns[-1].path if turns else ()))[:PATH]
+        if draft.conversation is not None and turns:
+            call = replace(call, home=turns[-1].domain or None, prefer=turns[-1].deployment or None)
         return replace(
             call,
             body=body,
@@ -206,29 +208,36 @@ class Transcripts:
             raise NotFoundError("no conversation with this id", code="conversation_not_found", param="conversation")
         return talk
 
+    async def change(self, tenant: str, conversation_id: str, to: Callable[[Talk], Talk], io: IO) -> Talk:
+        """Changes a conversation's record, whoever else changes it. Raises NotFoundError, PinnedUnavailable."""
+        record = conversation_key(tenant, conversation_id)
+        for _ in range(_SWAPS):
+            talk = await self.talk(tenant, conversation_id, io)
+            changed = to(talk)
+            if await self.shelf.swap(record, pack_talk(talk), pack_talk(changed), io):
+                return changed
+        raise PinnedUnavailable("too many calls change this conversation at once", retry_after=1.0)
+
     async def _append(self, tenant: str, conversation_id: str, key: str, turn: Turn, io: IO) -> None:
         """Makes a turn the conversation's last. One that another call put there meanwhile comes before it."""
         record = conversation_key(tenant, conversation_id)
         for _ in range(_SWAPS):
-            value = (await self.shelf.read([record], io))[0]
-            talk = None if value is None else unpack_talk(value)
-            if value is None or talk is None:
-                return
+            talk = await self.talk(tenant, conversation_id, io)
             if talk.head != turn.parent:
                 before = None if talk.head is None else await self.turn(talk.head, io)
                 path = () if talk.head is None or before is None else (talk.head, *before.path)[:PATH]
                 turn = replace(turn, path=path)
                 await self.shelf.write({key: pack(turn)}, io, path)
                 self._remember(key, path)
-            if await self.shelf.swap(record, value, pack_talk(replace(talk, head=key)), io):
+            if await self.shelf.swap(record, pack_talk(talk), pack_talk(replace(talk, head=key)), io):
                 return
         raise PinnedUnavailable("too many calls add to this conversation at once", retry_after=1.0)
 
-    async def add_items(self, tenant: str, conversation_id: str, key: str, items: Sequence[Any], io: IO) -> None:
+    async def add(self, tenant: str, conversation_id: str, key: str, items: Sequence[Any], io: IO) -> None:
         """Puts items into a conversation, without a call."""
         talk = await self.talk(tenant, conversation_id, io)
         turn = Turn(path=() if talk.head is None else (talk.head,), given=[plain(item) for item in items])
-        await self.shelf.write({key: pack(turn)}, io)
+        await self.shelf.write({key: pack(turn)}, io, turn.path)
         await self._append(tenant, conversation_id, key, turn, io)
 
 
