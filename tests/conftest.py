@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.postgres import PostgresServer
 from tests.valkey import ValkeyCluster, ValkeySentinel, ValkeyServer
 from turnout import Router
 from turnout.sim.fake_cloud import FakeCloud
@@ -85,6 +86,13 @@ def valkey_cluster() -> Iterator[ValkeyCluster]:
 def valkey_sentinel() -> Iterator[ValkeySentinel]:
     with ValkeySentinel() as servers:
         yield servers
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for all tests: tables are the test's own, and no test breaks it."""
+    with PostgresServer() as server:
+        yield server
 
 
 def row(cloud: FakeCloud, region: str, group: str = "gpt", **params: object) -> dict[str, object]:

@@ -24,8 +24,8 @@ import psycopg
 
 from tests.valkey import eventually, free_port
 
-_QUICK = ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")
-"""A test's machine does not lose its power; its server is killed, and that loses nothing."""
+_QUICK = ("-c", "fsync=off", "-c", "full_page_writes=off")
+"""A test's machine does not lose its power; its server is killed, and what it has given to the system is kept."""
 
 
 def _binaries() -> Path:

@@ -6,6 +6,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
+from turnout.cache.forks import in_forked_children
+
 _OVERHEAD = 512
 """Bytes that an entry costs besides its value: key, tables, allocator. `benchmarks/transcripts.py` measures it."""
 _SLOTS = 16
@@ -34,11 +36,20 @@ class MemoryTurns:
     def __init__(self, max_bytes: int = _DEFAULT, *, timer: Callable[[], float] = time.monotonic) -> None:
         self._max_bytes = max_bytes
         self._timer = timer
+        self._begin()
+        in_forked_children(self._forked)
+
+    def _begin(self) -> None:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._slots: dict[float, set[str]] = {}
         self._next_slot = math.inf
         self._bytes = 0
         self._lock = threading.Lock()
+
+    def _forked(self) -> None:
+        """In a forked child: a thread that is not there may have been in the middle of a change."""
+        if self._lock.locked():
+            self._begin()
 
     def __repr__(self) -> str:
         return f"MemoryTurns({self._max_bytes})"

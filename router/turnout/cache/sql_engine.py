@@ -41,6 +41,15 @@ def engine_for(url: str, timeout: float) -> Engine:
     return _sqlite(parsed, timeout)
 
 
+def adopted(engine: object) -> Engine:
+    """A user's engine, for single statements. Raises ConfigError for anything else."""
+    if not isinstance(engine, Engine):
+        raise ConfigError(f"a {type(engine).__name__} is no database for transcripts: {_FORMS} (not an AsyncEngine)")
+    ours = engine.execution_options(isolation_level="AUTOCOMMIT")
+    ours.hide_parameters = True
+    return ours
+
+
 def _engine(url: URL, **options: Any) -> Engine:
     # parameters are what people said to a model: they belong in no error message
     return create_engine(url, isolation_level="AUTOCOMMIT", hide_parameters=True, **options)

@@ -1,18 +1,20 @@
 """Turns in a database: SQLite or PostgreSQL, through SQLAlchemy (extras `sql` and `postgres`)."""
 
 import contextlib
-import os
 import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from turnout.cache.background import Background
+from turnout.cache.forks import in_forked_children
 from turnout.errors import ConfigError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,50}")
+_TIMEOUT = 2.0
 _AT_ONCE = 1000
 """Keys in one statement; databases bound the number of parameters."""
 _SWEEP_EVERY = 64
@@ -30,8 +32,8 @@ class SQLTurns:
         database: `sqlite:///path` (a file, with write-ahead log), `postgresql://user:password@host/database`, or a
             SQLAlchemy 2 Engine for one of the two. An Engine keeps its own settings: give it timeouts.
         table: its name; the index on the expiry is called `<table>_expires`.
-        timeout: seconds for a connection, for a statement, and for another process's lock on a SQLite file. A
-            database that hangs costs a thread this long, and never more than a few times that.
+        timeout: seconds (default 2) for a connection, for a statement, and for another process's lock on a SQLite
+            file. A database that hangs costs a thread this long once or twice, never more.
         clock: epoch seconds. Expiry is counted on the clocks of the processes, not the database's: they should agree
             as well as hosts commonly do.
 
@@ -50,17 +52,17 @@ class SQLTurns:
         database: "str | Engine",
         table: str = "turnout_turns",
         *,
-        timeout: float = 5.0,
+        timeout: float = _TIMEOUT,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if not _NAME.fullmatch(table):
             raise ConfigError("the table of the transcript store needs a name of letters, digits and underscores")
         try:
-            from turnout.cache.sql_engine import engine_for  # noqa: PLC0415 (SQLAlchemy comes with the extra)
+            from turnout.cache.sql_engine import adopted, engine_for  # noqa: PLC0415 (SQLAlchemy comes with the extra)
             from turnout.cache.sql_statements import DIALECTS, Statements  # noqa: PLC0415
 
             self._owned = isinstance(database, str)
-            self._engine = engine_for(database, timeout) if isinstance(database, str) else _adopted(database)
+            self._engine = engine_for(database, timeout) if isinstance(database, str) else adopted(database)
         except ImportError:
             raise ConfigError("transcripts in SQL need: pip install 'turnout[sql]', or 'turnout[postgres]'") from None
         self._dialect = self._engine.dialect.name
@@ -70,8 +72,8 @@ class SQLTurns:
         self._table = table
         self._clock = clock
         self._ready = False
-        self._process = os.getpid()
         self._written = 0
+        in_forked_children(self._leave_connections)
 
     def __repr__(self) -> str:
         return f"SQLTurns({self._dialect!r}, {self._table!r})"
@@ -127,11 +129,12 @@ class SQLTurns:
         if self._owned:
             self._engine.dispose()
 
+    def ping(self) -> None:
+        """Fails if the database cannot be reached, or cannot be written to. Changes nothing."""
+        self.erase([""])
+
     @contextlib.contextmanager
     def _connected(self) -> "Generator[Connection]":
-        if self._process != os.getpid():
-            self._engine.dispose(close=False)  # this process was forked: the connections are its parent's
-            self._process = os.getpid()
         try:
             if not self._ready:
                 self._set_up()
@@ -147,6 +150,10 @@ class SQLTurns:
             self._sql.set_up(connection)
         self._ready = True
 
+    def _leave_connections(self) -> None:
+        """In a forked child: they are the parent's."""
+        self._engine.dispose(close=False)
+
     def _sweep(self, connection: "Connection", written: int) -> None:
         """Deletes some of the expired rows, now and then."""
         self._written += written
@@ -156,11 +163,10 @@ class SQLTurns:
         connection.execute(self._sql.sweep, {"now": self._clock(), "most": _SWEEP_MOST})
 
 
-def _adopted(engine: "Engine") -> "Engine":
-    """A user's engine for single statements. Parameters are what people said: they belong in no error message."""
-    ours = engine.execution_options(isolation_level="AUTOCOMMIT")
-    ours.hide_parameters = True
-    return ours
+def sql_turns(database: "str | Engine", *, timeout: float = _TIMEOUT) -> tuple[SQLTurns, Background]:
+    """A store of turns and the one thread that drives it: in that order what is handed over is done."""
+    store = SQLTurns(database, timeout=timeout)
+    return store, Background("transcripts", store.ping, patience=timeout)
 
 
 def _portions(keys: Sequence[str]) -> "Iterator[Sequence[Any]]":
