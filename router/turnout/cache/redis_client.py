@@ -10,6 +10,7 @@ from collections.abc import Generator, Mapping
 from importlib import import_module
 from typing import Any, cast
 
+from turnout.cache.forks import in_forked_children
 from turnout.config.redis import OPTIONS, RedisSettings
 from turnout.errors import ConfigError
 
@@ -32,6 +33,11 @@ class RedisClient:
         self.namespace = settings.namespace
         self._settings = settings
         self._client: Any = None
+        in_forked_children(self._begin)
+
+    def _begin(self) -> None:
+        """In a forked child: the client and its locks are the parent's."""
+        self._client = None
 
     def get(self) -> Any:
         """The client. May raise what connecting raises: a Cluster's client connects when it is made."""

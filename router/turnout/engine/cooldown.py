@@ -98,13 +98,18 @@ def record_failure(
             _open(deployment, kind, policy, now, retry_after, rng)
 
 
-def take_hint(deployment: Deployment, now: float, throttled: float, rest: float, policy: CooldownPolicy) -> None:
-    """What another process found out: seconds of the provider's throttle and of the breaker's rest (0: it closed)."""
+def take_hint(deployment: Deployment, now: float, throttled: float, rest: float | None, policy: CooldownPolicy) -> None:
+    """What another process found out: seconds of the provider's throttle and of the breaker's rest.
+
+    A rest of 0 says that the breaker closed, None nothing of it.
+    """
     health = deployment.health
     if not policy.enabled:
         return
     if throttled > 0:
         health.throttled_until = max(health.throttled_until, now + throttled)
+    if rest is None:
+        return
     if rest > 0:
         until = now + min(rest, max(policy.cap, policy.auth_pause))
         if health.open_until is None or (not health.probing and health.open_until < until):

@@ -312,11 +312,11 @@ class Fleet:
                 self._reindex(group, deployment, now)
             self._wake(deployment.spec.model_group)
 
-    def hint(self, deployment_id: str, now: float, throttled: float, rest: float) -> None:
+    def hint(self, deployment_id: str, now: float, throttled: float, rest: float | None) -> None:
         """Another process says that a deployment is throttled, or its breaker open, for so many more seconds.
 
-        A rest of 0 says that the breaker is closed: one that is open here, with no probe on its way, is probed next.
-        What happens then is judged here: a hint opens a breaker and never counts as a failure.
+        A rest of None says nothing of the breaker, 0 that it is closed: one that is open here, with no probe on its
+        way, is probed next. What happens then is judged here: a hint opens a breaker and never counts as a failure.
         """
         with self._lock:
             deployment = self.deployments.get(deployment_id)
