@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from turnout.cache.guarded import GuardedStore
 from turnout.cache.memory import MemoryStore
+from turnout.cache.redis_client import RedisClient
+from turnout.cache.shared import SharedState
+from turnout.cache.shared_cooldowns import SharedCooldowns
+from turnout.cache.shared_facts import SharedFacts
 from turnout.cache.turn_stores import open_turns
 from turnout.calls import CallBuilder, Defaults
 from turnout.checks import AllowedRegion, ContextWindow, Tags
@@ -22,10 +26,13 @@ from turnout.engine.fleet import Fleet
 from turnout.engine.journey import Rules
 from turnout.engine.names import Names
 from turnout.engine.port import IO
-from turnout.protocols import PreCallCheck, Strategy
+from turnout.limits.book import LimitBook
+from turnout.protocols import PreCallCheck, Store, Strategy
 from turnout.strategies import STRATEGIES
 
 _BUILT_IN_CHECKS: Mapping[str, type[PreCallCheck]] = {"context_window": ContextWindow, "tags": Tags}
+_LAST_WORD = 1.0
+"""Seconds that closing waits for what was not written yet."""
 NO_ID_KEY = (
     "no id_secret: response ids of this Router are understood by this Router only. After a restart, or in another "
     "process, a follow-up by previous_response_id gets a NotFoundError. Set id_secret=... or TURNOUT_ID_SECRET."
@@ -41,16 +48,25 @@ class Parts:
     dispatcher: Dispatcher
     transcripts: Transcripts | None
     talks: Talks | None
+    shared: SharedState | None
+
+    def close(self) -> None:
+        """Ends the threads that work for this Router, each within a second. A later call starts them again."""
+        if self.shared is not None:
+            self.shared.close(_LAST_WORD)
+        if self.transcripts is not None:
+            self.transcripts.shelf.close(_LAST_WORD)
 
 
 def assemble(settings: Settings, io: IO) -> Parts:
     """Builds the parts; the fleet is still empty."""
-    fleet = Fleet(_strategy(settings), _checks(settings), settings.cooldown, settings.budget, settings.wait)
+    limits = LimitBook(settings.provider_budgets)
+    fleet = Fleet(_strategy(settings), _checks(settings), settings.cooldown, settings.budget, settings.wait, limits)
     names = Names(fleet, settings.aliases)
-    store = MemoryStore(timer=io.now) if settings.store is None else GuardedStore(settings.store)
+    shared = _shared(settings, fleet, io)
     continuity = Continuity(
         _codec(settings),
-        store,
+        _store(settings, shared, io),
         fleet.domains,
         accept_raw_ids=settings.accept_raw_ids,
         own_items=bool(settings.id_secrets),
@@ -77,7 +93,25 @@ def assemble(settings: Settings, io: IO) -> Parts:
         pin_steps=settings.pin_steps,
         replay=transcripts.replay if transcripts is not None else None,
     )
-    return Parts(fleet, builder, Dispatcher(fleet, builder, continuity, rules, transcripts), transcripts, talks)
+    begin = None if shared is None else shared.ensure
+    dispatcher = Dispatcher(fleet, builder, continuity, rules, transcripts, begin)
+    return Parts(fleet, builder, dispatcher, transcripts, talks, shared)
+
+
+def _shared(settings: Settings, fleet: Fleet, io: IO) -> SharedState | None:
+    """What this Router shares with other processes. Connects to nothing yet."""
+    if settings.redis is None:
+        return None
+    shared = SharedState(RedisClient(settings.redis))
+    SharedCooldowns(fleet, io.now, shared)
+    return shared
+
+
+def _store(settings: Settings, shared: SharedState | None, io: IO) -> Store:
+    if settings.store is not None:
+        return GuardedStore(settings.store)
+    near = MemoryStore(timer=io.now)
+    return near if shared is None else SharedFacts(near, shared, timer=io.now)
 
 
 def _transcripts(settings: Settings, continuity: Continuity, io: IO) -> Transcripts | None:

@@ -1,6 +1,6 @@
 """Runs calls through the engine: the one place where a call, an outcome and the telemetry meet."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -28,19 +28,29 @@ class Dispatcher:
     """Builds, routes, seals, keeps and reports calls. Waits only through the port it is given."""
 
     def __init__(
-        self, fleet: Fleet, builder: CallBuilder, continuity: Continuity, rules: Rules, transcripts: Transcripts | None
+        self,
+        fleet: Fleet,
+        builder: CallBuilder,
+        continuity: Continuity,
+        rules: Rules,
+        transcripts: Transcripts | None,
+        begin: Callable[[], None] | None,
     ) -> None:
         self._fleet = fleet
         self._builder = builder
         self._continuity = continuity
         self._rules = rules
         self._transcripts = transcripts
+        self._begin = begin
+        """Called when a call begins; it does not wait."""
         self._sinks: tuple[Sink, ...] = rules.sinks
 
     async def run(
         self, io: IO, operation: Operation, model: str | None, response_id: str | None, given: Mapping[str, Any]
     ) -> Result | StreamCore:
         """Serves one call: a complete result, or a stream that has begun."""
+        if self._begin is not None:
+            self._begin()
         call, destination = self._builder.build(operation, model, response_id, given)
         try:
             if call.draft is None or self._transcripts is None:

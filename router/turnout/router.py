@@ -53,7 +53,7 @@ class Router:
         self._fleet = parts.fleet
         self._builder = parts.builder
         self._dispatcher = parts.dispatcher
-        self._transcripts = parts.transcripts
+        self._parts = parts
         self.conversations = Conversations(parts.talks, self._looping, self._blocking)
         """Conversations that are kept here."""
         self._membership = Membership(parts.fleet, self._blocking.now, defaults, parsed, providers)
@@ -184,12 +184,17 @@ class Router:
     # --- closing
 
     def close(self) -> None:
-        """Closes the connections of the sync methods."""
+        """Closes the connections of the sync methods, and ends the threads that talk to shared stores.
+
+        What was not written yet is, within a second for each store. A later call starts the threads again.
+        """
         self._blocking.close()
+        self._parts.close()
 
     async def aclose(self) -> None:
-        """Closes the connections of the running event loop; other loops and threads go on."""
+        """Closes the connections of the running event loop, and ends the threads as `close` does; other loops go on."""
         await self._looping.close()
+        await self._looping.in_thread(self._parts.close)
 
     def __enter__(self) -> Self:
         return self

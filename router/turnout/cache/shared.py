@@ -15,7 +15,7 @@ from turnout.cache.health import Health
 from turnout.cache.redis_client import RedisClient
 
 _INTERVAL = 0.3
-_LEAST_GAP = 0.02
+_LEAST_GAP = 0.005
 """Seconds between exchanges, however often somebody wants one."""
 _PATIENCE = 0.5
 
@@ -36,6 +36,7 @@ class SharedState:
         self._interval = interval
         self._participants: list[Participant] = []
         self._on_failure: list[Callable[[BaseException], None]] = []
+        self._on_close: list[Callable[[Any], None]] = []
         self._begin()
         in_forked_children(self._begin)
 
@@ -60,15 +61,21 @@ class SharedState:
         return not self._health.down and (since is None or time.monotonic() - since < _PATIENCE)
 
     def add(
-        self, participant: Participant, on_failure: Callable[[BaseException], None] | None = None
+        self,
+        participant: Participant,
+        on_failure: Callable[[BaseException], None] | None = None,
+        on_close: Callable[[Any], None] | None = None,
     ) -> Callable[[], None]:
         """Lets something take part; returns what asks for an exchange soon.
 
         `on_failure` is told, in the thread, of every exchange that failed, whether or not this part of it was reached.
+        `on_close` is given the client for a last word.
         """
         self._participants.append(participant)
         if on_failure is not None:
             self._on_failure.append(on_failure)
+        if on_close is not None:
+            self._on_close.append(on_close)
         return self.wake
 
     def wake(self) -> None:
@@ -105,10 +112,10 @@ class SharedState:
                 ended.wait(self._health.next_pause())
             self._news.clear()
         if not self._health.down:
-            self._exchange()
+            self._exchange(last=True)
         self._client.drop()
 
-    def _exchange(self) -> bool:
+    def _exchange(self, *, last: bool = False) -> bool:
         """True if it worked."""
         self._since = time.monotonic()
         try:
@@ -117,6 +124,8 @@ class SharedState:
             with self._client.dropped_on_failure() as client:
                 for participant in self._participants:
                     participant.exchange(client)
+                for leave in self._on_close if last else ():
+                    leave(client)
         except Exception as error:  # noqa: BLE001 (redis-py raises more than RedisError)
             self._health.failed(error)
             for told in self._on_failure:

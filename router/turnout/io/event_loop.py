@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from functools import partial
 from importlib.util import find_spec
 from random import Random
@@ -173,6 +173,10 @@ class EventLoopIO:
         """Suspends until woken."""
         if isinstance(waiter, LoopWaiter):
             await waiter.wait(seconds)
+
+    async def in_thread(self, work: Callable[[], None]) -> None:
+        """Waits for something that blocks."""
+        await asyncio.to_thread(work)
 
     async def close(self) -> None:
         """Closes the connections of the running event loop."""
