@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -80,10 +81,7 @@ class PostgresServer:
         """kill -9, of the server and of every process that serves a connection."""
         if self._process is None:
             return
-        processes = self._all()
-        for one in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                one.kill()
+        processes = self._all(psutil.Process.kill)
         self._process.wait()
         psutil.wait_procs(processes, timeout=15)
 
@@ -102,13 +100,11 @@ class PostgresServer:
 
     def pause(self) -> None:
         """SIGSTOP: its sockets stay open and nothing answers."""
-        for one in self._all():
-            one.suspend()
+        self._all(psutil.Process.suspend)
 
     def resume(self) -> None:
         """SIGCONT."""
-        for one in self._all():
-            one.resume()
+        self._all(psutil.Process.resume)
 
     def close(self) -> None:
         """Ends the processes, paused or not."""
@@ -132,12 +128,16 @@ class PostgresServer:
     def _as(self) -> dict[str, Any]:
         return {"user": "nobody", "extra_groups": [], "cwd": "/"} if os.geteuid() == 0 else {}
 
-    def _all(self) -> list[psutil.Process]:
-        """The server first, so that it starts nothing while the others are dealt with."""
+    def _all(self, act: Callable[[psutil.Process], None]) -> list[psutil.Process]:
+        """Does something to every process: the server first, so that it starts nothing meanwhile."""
         if self._process is None or not self.running:
             return []
         server = psutil.Process(self._process.pid)
-        return [server, *server.children(recursive=True)]
+        processes = [server, *server.children(recursive=True)]
+        for one in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                act(one)
+        return processes
 
     def _answers(self) -> bool:
         assert self.running, f"the PostgreSQL server ended by itself: {self._log.read_text()[-500:]}"

@@ -3,20 +3,22 @@
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     Column,
+    ColumnElement,
     Connection,
     Double,
     Executable,
     Index,
     LargeBinary,
     MetaData,
-    String,
     Table,
+    Text,
+    any_,
     bindparam,
     delete,
     func,
     inspect,
-    or_,
     select,
     update,
 )
@@ -24,7 +26,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 _INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
-DIALECTS = tuple(_INSERTS)
+DIALECTS = {"postgresql": "READ COMMITTED", "sqlite": "SERIALIZABLE"}
+"""What can be used, and how several statements are isolated there (SQLite has nothing weaker)."""
 _SETUP_LOCK = 0x7475726E
 """Key of the advisory lock under which PostgreSQL's table is made: IF NOT EXISTS alone is no protection there."""
 
@@ -35,7 +38,7 @@ class Statements:
     def __init__(self, name: str, dialect: str) -> None:
         self._postgres = dialect == "postgresql"
         # byte order instead of a language's: cheaper to compare
-        text = String(40).with_variant(String(40, collation="C"), "postgresql")
+        text = Text().with_variant(Text(collation="C"), "postgresql")
         self._table = Table(
             name,
             MetaData(),
@@ -63,9 +66,7 @@ class Statements:
 
     def _read(self) -> Executable:
         row = self._table.c
-        return select(row.key, row.value).where(
-            row.key.in_(bindparam("keys", expanding=True)), row.expires > bindparam("now")
-        )
+        return select(row.key, row.value).where(self._wanted(), self._alive())
 
     def _write(self, insert: Any, where: Any = None) -> Executable:
         row = insert(self._table).values(key=bindparam("one"), value=bindparam("new"), expires=bindparam("until"))
@@ -76,13 +77,13 @@ class Statements:
 
     def _touch(self) -> Executable:
         row = self._table.c
-        moves = or_(row.expires < bindparam("sooner"), row.expires > bindparam("later"))
-        rows = self._locked().where(row.expires > bindparam("now"), moves)
+        moves = func.abs(row.expires - bindparam("until")) > bindparam("slack")
+        rows = self._locked().where(self._alive(), moves)
         return update(self._table).where(row.key.in_(rows)).values(expires=bindparam("until"))
 
     def _replace(self) -> Executable:
         row = self._table.c
-        found = (row.key == bindparam("one"), row.value == bindparam("old"), row.expires > bindparam("now"))
+        found = (row.key == bindparam("one"), row.value == bindparam("old"), self._alive())
         return update(self._table).where(*found).values(value=bindparam("new"), expires=bindparam("until"))
 
     def _erase(self) -> Executable:
@@ -96,4 +97,15 @@ class Statements:
     def _locked(self) -> Any:
         """The rows of some keys, locked in one order, so that two processes cannot wait for each other for ever."""
         key = self._table.c.key
-        return select(key).where(key.in_(bindparam("keys", expanding=True))).order_by(key).with_for_update()
+        return select(key).where(self._wanted()).order_by(key).with_for_update()
+
+    def _wanted(self) -> ColumnElement[bool]:
+        """That a row has one of the keys: one array, so that PostgreSQL keeps one plan for any number of them."""
+        key = self._table.c.key
+        if self._postgres:
+            return key == any_(bindparam("keys", type_=ARRAY(Text)))
+        return key.in_(bindparam("keys", expanding=True))
+
+    def _alive(self) -> ColumnElement[bool]:
+        """That a row has not expired. Of a sum there is no index: no planner is to find rows by anything but key."""
+        return self._table.c.expires + 0.0 > bindparam("now")

@@ -37,10 +37,11 @@ class SQLTurns:
         clock: epoch seconds. Expiry is counted on the clocks of the processes, not the database's: they should agree
             as well as hosts commonly do.
 
-    An operation is one statement that commits by itself (one for each 1,000 keys). Expired rows are never returned;
-    writes delete them in small batches. `touch` leaves alone what already lives within 1/64 of `ttl` as long as asked:
-    extending every turn of a chain with every follow-up would write the whole chain again. Errors of the database pass
-    through, without values and credentials; connections that broke are replaced with the next call.
+    An operation is one statement (one for each 1,000 keys), a write of several entries one transaction. Expired rows
+    are never returned; writes delete them in small batches. `touch` leaves alone what already lives within 1/64 of
+    `ttl` as long as asked: extending every turn of a chain with every follow-up would write the whole chain again.
+    Errors of the database pass through, without values and credentials; connections that broke are replaced with the
+    next call.
 
     Raises ConfigError for another database, another kind of name, or a missing package.
     """
@@ -68,6 +69,7 @@ class SQLTurns:
         self._dialect = self._engine.dialect.name
         if self._dialect not in DIALECTS:
             raise ConfigError(f"transcripts are kept in SQLite or PostgreSQL, not in {self._dialect!r}")
+        self._together = self._engine.execution_options(isolation_level=DIALECTS[self._dialect])
         self._sql = Statements(table, self._dialect)
         self._table = table
         self._clock = clock
@@ -94,14 +96,14 @@ class SQLTurns:
         until = self._clock() + ttl
         # in one order, so that two processes cannot wait for each other for ever
         rows = [{"one": key, "new": value, "until": until} for key, value in sorted(entries.items())]
-        with self._connected() as connection:
+        with self._connected(together=len(rows) > 1) as connection:
             connection.execute(self._sql.write, rows)
             self._sweep(connection, len(rows))
 
     def touch(self, keys: Sequence[str], ttl: float) -> None:
         """Gives entries `ttl` seconds from now, or up to 1/64 less."""
-        now, slack = self._clock(), ttl * _SLACK
-        times = {"now": now, "until": now + ttl, "sooner": now + ttl - slack, "later": now + ttl + slack}
+        now = self._clock()
+        times = {"now": now, "until": now + ttl, "slack": ttl * _SLACK}
         with self._connected() as connection:
             for some in _portions(keys):
                 connection.execute(self._sql.touch, {"keys": some, **times})
@@ -134,21 +136,18 @@ class SQLTurns:
         self.erase([""])
 
     @contextlib.contextmanager
-    def _connected(self) -> "Generator[Connection]":
+    def _connected(self, *, together: bool = False) -> "Generator[Connection]":
+        """A connection on which every statement commits by itself, or all of them together at the end."""
         try:
             if not self._ready:
-                self._set_up()
-            with self._engine.connect() as connection:
+                with self._together.begin() as connection:
+                    self._sql.set_up(connection)
+                self._ready = True
+            with self._together.begin() if together else self._engine.connect() as connection:
                 yield connection
         except Exception:
             self._ready = False  # it may be that somebody dropped the table
             raise
-
-    def _set_up(self) -> None:
-        together = self._engine.execution_options(isolation_level="SERIALIZABLE")
-        with together.begin() as connection:
-            self._sql.set_up(connection)
-        self._ready = True
 
     def _leave_connections(self) -> None:
         """In a forked child: they are the parent's."""
