@@ -6,6 +6,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Any, cast
 
+from turnout.limits.quota import NOTHING_USED, Usage
 from turnout.policies import AffinityKind
 from turnout_adapters.adapter import Operation
 from turnout_adapters.types.route import Attempt, Route
@@ -129,11 +130,13 @@ class Pick:
     """All candidates have equal shares: no need to compare them."""
 
 
-def estimate_tokens(body: Mapping[str, Any]) -> int:
-    """A call's likely size in tokens, without a tokenizer: a quarter of its characters, plus the output it may make."""
-    output = body.get("max_output_tokens")
+def estimate_tokens(call: Call) -> Usage:
+    """A call's likely size, without a tokenizer: a quarter of its characters, and the output it may make (or 256)."""
+    if call.operation not in ("create", "compact"):
+        return NOTHING_USED
+    output = call.body.get("max_output_tokens")
     expected = output if isinstance(output, int) else _DEFAULT_OUTPUT_TOKENS
-    return estimate_input_tokens(body) + expected
+    return Usage(estimate_input_tokens(call.body), expected)
 
 
 def estimate_input_tokens(body: Mapping[str, Any]) -> int:

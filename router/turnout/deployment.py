@@ -9,52 +9,10 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
+from turnout.limits.meter import Limits
+
 if TYPE_CHECKING:  # the specification is data of the configuration; importing it here would be a cycle
     from turnout.config import DeploymentSpec
-
-WINDOW = 60.0
-"""Seconds over which requests and tokens are limited."""
-
-
-@dataclass(slots=True)
-class Window:
-    """A limit over the last minute, exact: a log of what was used when. `limit` None means no limit."""
-
-    limit: int | None
-    used: int = 0
-    log: "deque[list[float]]" = field(default_factory=deque[list[float]])
-
-    def expire(self, now: float) -> None:
-        """Forgets what is older than the window."""
-        while self.log and self.log[0][0] <= now - WINDOW:
-            self.used -= int(self.log.popleft()[1])
-
-    def room_at(self, amount: int, now: float) -> float:
-        """When `amount` more fits: `now` if it does already. An amount above the whole limit fits an empty window."""
-        if self.limit is None:
-            return now
-        self.expire(now)
-        over = self.used + min(amount, self.limit) - self.limit
-        if over <= 0:
-            return now
-        for stamp, used in self.log:
-            over -= int(used)
-            if over <= 0:
-                return stamp + WINDOW
-        return now + WINDOW
-
-    def take(self, amount: int, now: float) -> list[float]:
-        """Reserves, and returns the entry so that it can be settled."""
-        entry = [now, float(amount)]
-        self.log.append(entry)
-        self.used += amount
-        return entry
-
-    def settle(self, entry: list[float], actual: int) -> None:
-        """Corrects a reservation to what was really used, unless it has expired meanwhile."""
-        if self.log and entry[0] >= self.log[0][0]:
-            self.used += actual - int(entry[1])
-            entry[1] = float(actual)
 
 
 @dataclass(slots=True)
@@ -94,8 +52,7 @@ class Deployment:
     """One provider endpoint with an upstream model and credentials, and how it is doing."""
 
     __slots__ = (
-        "due", "health", "id", "in_flight", "latency", "level", "position", "removed", "requests", "share", "spec",
-        "tokens",
+        "due", "health", "id", "in_flight", "latency", "level", "limits", "position", "removed", "share", "spec",
     )  # fmt: skip
 
     def __init__(self, spec: "DeploymentSpec") -> None:
@@ -109,8 +66,8 @@ class Deployment:
         """When the group's heap brings it back; inf if it is not in there."""
         self.position = -1
         """Place in its group's list of ready deployments; -1 while it is not ready."""
-        self.requests = Window(None)
-        self.tokens = Window(None)
+        self.limits: Limits | None = None
+        """None if there are none, which spares a call the look. Made by the fleet's book of limits."""
         self.spec = spec
         self.share = 1.0
         """Its part of the group's calls, relative to the others': `weight`, else `rpm`, else `tpm`, else 1."""
@@ -119,8 +76,6 @@ class Deployment:
     def configure(self, spec: "DeploymentSpec") -> None:
         """Takes a new specification and keeps the live state."""
         self.spec = spec
-        self.requests.limit = spec.rpm
-        self.tokens.limit = spec.tpm
         self.share = float(spec.rpm or spec.tpm or 1) if spec.weight is None else spec.weight
 
     @property

@@ -33,6 +33,8 @@ class DeploymentStatus:
     consecutive_failures: int
     first_event: float | None
     seconds_per_token: float | None
+    used: Mapping[str, tuple[float, float]]
+    """By limit: what was used of it in its period as far as this process knows, and the limit. Money in dollars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ def status_of(deployment: Deployment, now: float) -> DeploymentStatus:
         consecutive_failures=deployment.health.failures,
         first_event=deployment.latency.first_event,
         seconds_per_token=deployment.latency.unary,
+        used={} if deployment.limits is None else deployment.limits.used(now),
     )
 
 

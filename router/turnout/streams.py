@@ -158,7 +158,7 @@ class StreamCore:
         tokens_in, tokens_out = getattr(usage, "input_tokens", None), getattr(usage, "output_tokens", None)
         lease, now = self.served.lease, self._io.now()
         if isinstance(error, APIError):
-            settle_failure(lease, error, verdict(error).outcome, self._fleet, self._io)
+            settle_failure(lease, error, verdict(error).outcome, self._fleet, self._io, tokens_in, tokens_out)
         elif error is not None:
             self._fleet.release(lease, now, None, None)
         else:

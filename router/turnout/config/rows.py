@@ -8,7 +8,9 @@ from functools import lru_cache, partial
 from typing import Any
 
 from turnout.config import check
+from turnout.config.limits import row_quotas
 from turnout.errors import ConfigError, UnsupportedParameterError
+from turnout.limits.quota import Prices, Quota
 from turnout_adapters.adapter import Adapter, Target
 from turnout_adapters.provider import Provider
 from turnout_adapters.registry import adapter_for, choose_wire, nearest, place_of, split_model
@@ -20,7 +22,8 @@ _OWN = frozenset(
     aws_access_key_id aws_secret_access_key aws_session_token aws_region_name aws_profile_name
     aws_bedrock_runtime_endpoint vertex_project vertex_location vertex_credentials watsonx_region_name token project_id
     space_id CLOUDFLARE_ACCOUNT_ID
-    custom_llm_provider wire rpm tpm weight order max_parallel_requests timeout request_timeout stream_timeout
+    custom_llm_provider wire rpm tpm itpm otpm rpd tpd max_budget budget_duration
+    weight order max_parallel_requests timeout request_timeout stream_timeout
     cooldown_time tags region_name input_cost_per_token output_cost_per_token extra_headers extra_body drop_params
     max_input_tokens
     """.split()
@@ -31,8 +34,6 @@ _NOT_YET = {
     "aws_session_name": "name a profile that has this role, as aws_profile_name",
     "aws_web_identity_token": "botocore finds it in the environment; leave it out",
     "mock_response": "Turnout has no mock answers; run `turnout demo`, or point api_base at a fake server",
-    "max_budget": "money limits are not supported yet",
-    "budget_duration": "money limits are not supported yet",
     "tenant_id": "give azure_ad_token_provider instead",
     "client_id": "give azure_ad_token_provider instead",
     "client_secret": "give azure_ad_token_provider instead",
@@ -63,9 +64,11 @@ class DeploymentSpec:
     order: int = 1
     """Levels are tried from the lowest number up."""
     rpm: int | None = None
-    """Requests per minute, a limit."""
+    """Requests per minute: a limit, and the share of the calls where no weight is given."""
     tpm: int | None = None
-    """Tokens per minute, a limit."""
+    """Tokens per minute, likewise."""
+    quotas: tuple[Quota, ...] = ()
+    """All limits of requests, tokens and money, `rpm` and `tpm` among them."""
     max_parallel_requests: int | None = None
     timeout: float | None = None
     """Seconds per attempt."""
@@ -82,6 +85,13 @@ class DeploymentSpec:
     model_info: Mapping[str, Any] = field(default_factory=dict[str, Any])
     rewire: Callable[[str], tuple[Adapter, Target]] | None = field(default=None, compare=False)
     """Adapter and target of another wire of the provider, for a call that asks for it. Raises ConfigError."""
+
+    @property
+    def prices(self) -> Prices | None:
+        """What tokens cost; None if that is not known."""
+        if self.input_cost_per_token is None or self.output_cost_per_token is None:
+            return None
+        return Prices.per_token(self.input_cost_per_token, self.output_cost_per_token)
 
     def on(self, wire: str | None) -> tuple[Adapter, Target]:
         """Adapter and target: the deployment's own, or those of the wire asked for.
@@ -174,6 +184,7 @@ def _spec(
         if error.param is not None and error.param.startswith(where):
             raise
         raise ConfigError(f"{at}.{error.message}", param=f"{at}.{error.param}") from None
+    quotas = row_quotas(params, info, at)
     own_id = info.get("id")
     if own_id is not None:
         check.text(own_id, f"{where}.model_info.id")
@@ -194,6 +205,9 @@ def _spec(
         order=1 if "order" not in params else check.whole(params["order"], f"{at}.order"),
         model_info=info,
         rewire=lru_cache(maxsize=8)(partial(_rewired, provider, params, owner, env, upstream)),
+        rpm=next((quota.limit for quota in quotas if quota.name == "rpm"), None),
+        tpm=next((quota.limit for quota in quotas if quota.name == "tpm"), None),
+        quotas=quotas,
         **_numbers(params, info, at),
     )
 
@@ -212,9 +226,8 @@ def _rewired(
 
 def _numbers(params: Mapping[str, Any], info: Mapping[str, Any], at: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name in ("rpm", "tpm", "max_parallel_requests"):
-        if name in params:
-            found[name] = check.whole(params[name], f"{at}.{name}", 1)
+    if "max_parallel_requests" in params:
+        found["max_parallel_requests"] = check.whole(params["max_parallel_requests"], f"{at}.max_parallel_requests", 1)
     for name in ("timeout", "stream_timeout", "cooldown_time"):
         value = params.get(name, params.get("request_timeout") if name == "timeout" else None)
         if value is not None:

@@ -7,11 +7,13 @@ from typing import Any
 
 from turnout.config import check
 from turnout.config.affinity import ALWAYS_ON, KINDS, affinity_policy
+from turnout.config.limits import provider_quotas, without_store
 from turnout.config.policies import fails_by_kind, fallback_policy, model_of, retries_by_kind, retry_policy
 from turnout.config.redis import NAMES as REDIS_NAMES
 from turnout.config.redis import RedisSettings, redis_settings
 from turnout.config.rows import DeploymentSpec
 from turnout.config.transcripts import TranscriptSettings, pin_steps, transcript_settings
+from turnout.limits.quota import Quota
 from turnout.policies import (
     PIN_STEPS,
     AffinityPolicy,
@@ -28,11 +30,11 @@ STRATEGY_NAMES = ("simple-shuffle", "least-busy", "latency-based-routing", "cost
 _CHECKS = {
     **dict.fromkeys((*KINDS, *ALWAYS_ON)),
     "enforce_model_rate_limits": None,
+    "router_budget_limiting": None,
     "context_window": "context_window",
     "tags": "tags",
 }
 """By name: what to build; None for what is no check here: always on, or an affinity."""
-_CHECKS_NOT_YET = ("router_budget_limiting",)
 _KNOWN = frozenset(
     """
     routing_strategy routing_strategy_args optional_pre_call_checks enable_pre_call_checks enable_tag_filtering
@@ -41,11 +43,11 @@ _KNOWN = frozenset(
     max_fallbacks timeout stream_timeout attempt_timeout default_max_parallel_requests max_wait max_queue
     model_group_alias id_secret accept_raw_ids log callbacks store trust_env set_verbose debug_level drop_params
     raise_on_content_filter deployment_affinity_ttl_seconds model_group_affinity_config cache_kwargs
-    transcripts on_pin_unavailable
+    transcripts on_pin_unavailable provider_budget_config limits_without_store
     """.split()
 ).union(REDIS_NAMES)
 _NOT_YET = (
-    "cache_responses caching_groups client_ttl alerting_config provider_budget_config polling_interval "
+    "cache_responses caching_groups client_ttl alerting_config polling_interval "
     "default_priority assistants_config router_general_settings search_tools guardrail_list ignore_invalid_deployments"
 ).split()
 _LONGEST_DEADLINE = 600.0
@@ -64,6 +66,8 @@ class Settings:
     cooldown: CooldownPolicy = field(default_factory=CooldownPolicy)
     fallbacks: FallbackPolicy = field(default_factory=FallbackPolicy)
     budget: BudgetPolicy = field(default_factory=BudgetPolicy)
+    provider_budgets: Mapping[str, Quota] = field(default_factory=dict[str, Quota])
+    limits_without_store: Mapping[str, Any] = field(default_factory=dict[str, Any])
     wait: WaitPolicy = field(default_factory=WaitPolicy)
     timeout: float = _LONGEST_DEADLINE
     explicit_timeout: bool = False
@@ -113,6 +117,8 @@ def parse_settings(given: Mapping[str, Any], specs: Sequence[DeploymentSpec], en
             ).items()
         },
         cooldown=_cooldown(found),
+        provider_budgets=provider_quotas(found.get("provider_budget_config", {}), {spec.provider for spec in specs}),
+        limits_without_store=without_store(found.get("limits_without_store", {})),
         fallbacks=fallback_policy(found, names),
         wait=WaitPolicy(
             max_wait=_number(found, "max_wait", WaitPolicy().max_wait),
@@ -192,8 +198,6 @@ def _checks(found: Mapping[str, Any]) -> tuple[Any, ...]:
         where = f"optional_pre_call_checks[{index}]"
         if not isinstance(one, str):
             checks.append(_with_methods(one, where, ("reject",)))
-        elif one in _CHECKS_NOT_YET:
-            raise check.fail(where, f"the check {one!r} of LiteLLM is not supported yet; leave it out")
         elif one not in _CHECKS:
             raise check.fail(where, f"unknown check {one!r}; {nearest(one, _CHECKS)}, or pass an object")
         elif (built := _CHECKS[one]) is not None and built not in checks:

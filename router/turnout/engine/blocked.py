@@ -8,12 +8,16 @@ from turnout.context import Call
 from turnout.deployment import Deployment
 from turnout.engine import cooldown
 from turnout.engine.leases import Blocked, Tries
+from turnout.limits.quota import Usage
 from turnout.protocols import PreCallCheck
 
 _EVIDENCE_SLICE = 1.0
 """Seconds after which a call that waits for budget looks again."""
 
-Standing = Literal["unfit", "resting", "paused", "full", "over budget"]
+_LONGEST_WAIT = 62.0
+"""Seconds until a window of a minute has room again, and a little more."""
+
+Standing = Literal["unfit", "resting", "paused", "full", "used up", "over budget"]
 
 
 class _Look(NamedTuple):
@@ -78,10 +82,17 @@ def _look(
         why = "failed this call a moment ago" if at <= now else cooldown.why_unavailable(one, now)
         return _Look("paused", max(at, again_at), why)
     if at > now:
-        return _Look("full", at, cooldown.why_unavailable(one, now))
-    if one.tokens.limit is not None and not (over_budget and tries.made):
-        return _Look("full", one.tokens.room_at(tries.size or 1, now), f"tpm limit of {one.tokens.limit} reached")
+        return _Look(_full(one, None, now), at, cooldown.why_unavailable(one, now))
+    if one.limits is not None and not (over_budget and tries.made):
+        at = one.limits.room_at(tries.size, now)
+        return _Look(_full(one, tries.size, now), at, one.limits.why(tries.size, now))
     return _Look("over budget", inf, "the retry budget of the model group is used up")
+
+
+def _full(one: Deployment, size: Usage | None, now: float) -> Standing:
+    """A limit of a day or a month, once used up, is nothing to wait for."""
+    late = one.limits is not None and one.limits.room_at(size, now) > now + _LONGEST_WAIT
+    return "used up" if late else "full"
 
 
 def _evidence_pending(members: Sequence[Deployment], tries: Tries) -> bool:

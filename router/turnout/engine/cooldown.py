@@ -9,6 +9,7 @@ from math import inf
 from random import Random
 
 from turnout.deployment import Deployment
+from turnout.limits.quota import Usage
 from turnout.policies import CooldownPolicy
 from turnout_adapters.kinds import Kind
 from turnout_adapters.types.route import Outcome
@@ -29,13 +30,13 @@ def available_at(deployment: Deployment, now: float) -> float:
         return inf
     if health.open_until is not None and health.probing:
         return inf
-    return max(
-        health.throttled_until,
-        health.open_until or 0.0,
-        deployment.requests.room_at(1, now),
-        deployment.tokens.room_at(1, now),
-        now,
-    )
+    at = max(health.throttled_until, health.open_until or 0.0, now)
+    return at if deployment.limits is None else max(at, deployment.limits.room_at(None, now))
+
+
+def has_room(deployment: Deployment, size: Usage | None, now: float) -> bool:
+    """True if a call of this size fits the deployment's limits."""
+    return deployment.limits is None or deployment.limits.room_at(size, now) <= now
 
 
 def is_resting(deployment: Deployment, now: float) -> bool:
@@ -56,9 +57,7 @@ def why_unavailable(deployment: Deployment, now: float) -> str:
         return f"throttled by the provider for {health.throttled_until - now:.1f} s"
     if parallel is not None and deployment.in_flight >= parallel:
         return f"max_parallel_requests of {parallel} reached"
-    if deployment.requests.room_at(1, now) > now:
-        return f"rpm limit of {deployment.requests.limit} reached"
-    return f"tpm limit of {deployment.tokens.limit} reached"
+    return "" if deployment.limits is None else deployment.limits.why(None, now)
 
 
 def record_success(deployment: Deployment, *, probe: bool, now: float) -> None:

@@ -4,8 +4,7 @@ One lock guards all state of deployments; it is held for pure code only, so any 
 share a Router. Nothing here waits, reads a clock or draws a number by itself.
 """
 
-import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from random import Random
 from threading import Lock
@@ -19,8 +18,11 @@ from turnout.engine.leases import Blocked, Destination, Lease, QueueKey, Ticket,
 from turnout.engine.port import Waiter
 from turnout.engine.preference import preferred
 from turnout.engine.queues import Queues
+from turnout.engine.ready import bring_back, reindex, unready
 from turnout.engine.tiers import tiers
 from turnout.errors import TurnoutError
+from turnout.limits.book import LimitBook
+from turnout.limits.quota import Usage
 from turnout.policies import BudgetPolicy, CooldownPolicy, WaitPolicy
 from turnout.protocols import Applies, PreCallCheck, Strategy
 
@@ -42,6 +44,7 @@ class Fleet:
         cooldown_policy: CooldownPolicy,
         budget_policy: BudgetPolicy,
         wait_policy: WaitPolicy,
+        limits: LimitBook | None = None,
     ) -> None:
         self.groups: dict[str, ModelGroup] = {}
         self.deployments: dict[str, Deployment] = {}
@@ -53,27 +56,34 @@ class Fleet:
         self.budget = budget_policy
         self.on_rest: Callable[[Deployment, float], None] | None = None
         """Told, under the lock, of a deployment that begins or ends a rest, and the time; it must not wait."""
+        self.limits = LimitBook() if limits is None else limits
         self._queues = Queues(wait_policy.max_queue)
         self._lock = Lock()
 
     # --- membership
 
     def add(self, spec: "DeploymentSpec", now: float) -> Deployment:
-        """Adds a deployment, or changes the one of this id in place: calls under way go on."""
+        """Adds a deployment, or changes the one of this id in place: calls under way go on.
+
+        Raises ConfigError if money is limited and the deployment's prices are not known; nothing has changed then.
+        """
         with self._lock:
+            self.limits.check(spec.id, spec.provider, spec.quotas, spec.prices)
             known = self.deployments.get(spec.id)
             if known is not None and (known.spec.model_group, known.domain) == (spec.model_group, spec.domain):
                 group = self.groups[spec.model_group]
                 self._count(group, known, -1)
                 known.configure(spec)
+                self._limit(known)
                 self._count(group, known, 1)
-                self._unready(group, known)
-                self._reindex(group, known, now)
+                unready(group, known)
+                reindex(group, known, now)
                 self._wake(group.name)
                 return known
             if known is not None:
                 self._remove(known, now)
             deployment = Deployment(spec)
+            self._limit(deployment)
             group = self.groups.get(spec.model_group)
             if group is None:
                 group = ModelGroup(spec.model_group, budget.new_budget(self.budget, now))
@@ -82,7 +92,7 @@ class Fleet:
             self._count(group, deployment, 1)
             self.deployments[deployment.id] = deployment
             self.domains.setdefault(deployment.domain, []).append(deployment)
-            self._reindex(group, deployment, now)
+            reindex(group, deployment, now)
             self._wake(group.name)
             return deployment
 
@@ -97,7 +107,8 @@ class Fleet:
     def _remove(self, deployment: Deployment, now: float) -> None:
         group = self.groups[deployment.spec.model_group]
         deployment.removed = True
-        self._unready(group, deployment)
+        self.limits.close(deployment.id, deployment.limits)
+        unready(group, deployment)
         group.members.remove(deployment)
         self._count(group, deployment, -1)
         del self.deployments[deployment.id]
@@ -110,6 +121,10 @@ class Fleet:
         self._wake(group.name)
         budget.deposit(group.budget, self.budget, now)
 
+    def _limit(self, deployment: Deployment) -> None:
+        spec = deployment.spec
+        deployment.limits = self.limits.open(spec.id, spec.provider, spec.quotas, spec.prices, deployment.limits)
+
     def _count(self, group: ModelGroup, deployment: Deployment, by: int) -> None:
         """Notes that a share came or went, and with it what affinity keys thought best."""
         share = _share(deployment.spec)
@@ -117,42 +132,6 @@ class Fleet:
         if not group.shares[share]:
             del group.shares[share]
         group.favourites.clear()
-
-    # --- the index of ready deployments
-
-    def _unready(self, group: ModelGroup, deployment: Deployment) -> None:
-        if deployment.position < 0:
-            return
-        ready = group.ready[deployment.level]
-        last = ready.pop()
-        if last is not deployment:
-            ready[deployment.position] = last
-            last.position = deployment.position
-        deployment.position = -1
-
-    def _reindex(self, group: ModelGroup, deployment: Deployment, now: float) -> None:
-        at = cooldown.available_at(deployment, now)
-        if at <= now:
-            if deployment.position < 0:
-                deployment.level = deployment.spec.order
-                if deployment.level not in group.ready:
-                    group.ready[deployment.level] = []
-                    group.levels = sorted(group.ready)
-                deployment.position = len(group.ready[deployment.level])
-                group.ready[deployment.level].append(deployment)
-            return
-        self._unready(group, deployment)
-        if at < deployment.due:
-            deployment.due = at
-            group.tie += 1
-            heapq.heappush(group.due, (at, group.tie, deployment))
-
-    def _bring_back(self, group: ModelGroup, now: float) -> None:
-        while group.due and group.due[0][0] <= now:
-            deployment = heapq.heappop(group.due)[2]
-            deployment.due = inf
-            if not deployment.removed:
-                self._reindex(group, deployment, now)
 
     # --- choosing
 
@@ -173,7 +152,7 @@ class Fleet:
         """
         with self._lock:
             group = destination.group
-            self._bring_back(group, now)
+            bring_back(group, now)
             if tries.made == 0 and not self._is_turn(destination, call, ticket):
                 return Blocked(waitable=True, reasons={group.name: "other calls are waiting"})
             pick = Pick(call, now, rng, group.is_uniform(now))
@@ -189,7 +168,7 @@ class Fleet:
                     elif (lease := self._take(destination, chosen, call, tries, now)) is not None:
                         lease.by_key = by_key
                         return lease
-                    fit = [one for one in fit if one is not chosen]
+                    fit = [one for one in fit if one is not chosen and cooldown.has_room(one, tries.size, now)]
             if panic and (probe := self._panic(destination, call, tries, now)) is not None:
                 return probe
             members = self._members(destination, call)
@@ -244,19 +223,22 @@ class Fleet:
         probe: bool = False,
     ) -> Lease | None:
         lease = Lease(deployment, destination, now, probe=probe or deployment.health.open_until is not None)
-        if deployment.tokens.limit is not None:
+        limits = deployment.limits
+        if limits is not None:
             if tries.size is None:
-                tries.size = estimate_tokens(call.body)
-            if deployment.tokens.room_at(tries.size, now) > now:
+                tries.size = estimate_tokens(call)
+            if limits.room_at(tries.size, now) > now:
+                limits.ask(tries.size, now)
+                self._look_again((deployment.id,), now)
                 return None
-            lease.tokens = deployment.tokens.take(tries.size, now)
-        if deployment.requests.limit is not None:
-            lease.requests = deployment.requests.take(1, now)
+            lease.reservation = limits.reserve(tries.size, now)
         deployment.in_flight += 1
         if lease.probe:
             deployment.health.probing = True
-        if lease.probe or lease.tokens or lease.requests or deployment.spec.max_parallel_requests is not None:
-            self._reindex(destination.group, deployment, now)
+        if limits is not None:
+            self._look_again((deployment.id, *limits.sharers_of_full(now)), now)
+        elif lease.probe or deployment.spec.max_parallel_requests is not None:
+            self._look_again((deployment.id,), now)
         if tries.made == 0:
             budget.deposit(destination.group.budget, self.budget, now)
         return lease
@@ -281,11 +263,12 @@ class Fleet:
     # --- giving back
 
     def release(
-        self, lease: Lease, now: float, record: Callable[[Deployment], None] | None, tokens: int | None
+        self, lease: Lease, now: float, record: Callable[[Deployment], None] | None, used: Usage | None
     ) -> None:
         """Gives a deployment back. `record` notes the outcome under the lock; None for a cancelled attempt.
 
-        `tokens` settles the reservation: what was really used, None to keep the estimate.
+        `used` settles the reservation: what was really used, None to keep the estimate. If nothing was sent, all of it
+        is refunded.
         """
         with self._lock:
             if not lease.open:
@@ -293,8 +276,9 @@ class Fleet:
             lease.open = False
             deployment = lease.deployment
             deployment.in_flight -= 1
-            if lease.tokens is not None and tokens is not None:
-                deployment.tokens.settle(lease.tokens, tokens)
+            waiting = lease.settle(used, now)
+            if lease.upstream:
+                lease.hear()
             if lease.probe:
                 deployment.health.probing = False
             if record is not None:
@@ -309,8 +293,28 @@ class Fleet:
             if deployment.health.recovered_at == now:
                 group.recovering_until = now + self.cooldown.slow_start
             if not deployment.removed:
-                self._reindex(group, deployment, now)
+                reindex(group, deployment, now)
             self._wake(deployment.spec.model_group)
+            if waiting:
+                self._look_again(waiting, now, wake=True)
+
+    def heard(self, lease: Lease, now: float) -> None:
+        """Notes what the provider said of its own limits, for an answer that is still arriving."""
+        with self._lock:
+            lease.hear()
+            self._look_again((lease.deployment.id,), now)
+
+    def update(self, change: Callable[[], Iterable[str]], now: float) -> None:
+        """Makes a change under the lock, and looks at the deployments again whose ids it returns. It must not wait."""
+        with self._lock:
+            self._look_again(change(), now, wake=True)
+
+    def _look_again(self, ids: Iterable[str], now: float, *, wake: bool = False) -> None:
+        found = [self.deployments[one] for one in ids if one in self.deployments]
+        for deployment in found:
+            reindex(self.groups[deployment.spec.model_group], deployment, now)
+        for name in {one.spec.model_group for one in found} if wake else ():
+            self._wake(name)
 
     def hint(self, deployment_id: str, now: float, throttled: float, rest: float | None) -> None:
         """Another process says that a deployment is throttled, or its breaker open, for so many more seconds.
@@ -324,7 +328,7 @@ class Fleet:
                 return
             cooldown.take_hint(deployment, now, throttled, rest, self.cooldown)
             group = self.groups[deployment.spec.model_group]
-            self._reindex(group, deployment, now)
+            reindex(group, deployment, now)
             self._wake(group.name)
 
     # --- queues

@@ -6,6 +6,9 @@ from math import inf
 
 from turnout.deployment import Deployment, ModelGroup
 from turnout.engine.port import Waiter
+from turnout.limits.meter import Limits, Reservation
+from turnout.limits.quota import Prices, Unit, Usage
+from turnout.limits.upstream import Remaining
 
 QueueKey = tuple[str, str | None, str | None, tuple[str, ...]]
 
@@ -31,8 +34,12 @@ class Lease:
     probe: bool = False
     by_key: bool = False
     """The call's affinity key chose the deployment."""
-    requests: list[float] | None = None
-    tokens: list[float] | None = None
+    reservation: Reservation | None = None
+    """What the attempt holds of the deployment's limits."""
+    sent: bool = False
+    """Something was sent: the request counts, whatever comes of it."""
+    upstream: Mapping[Unit, Remaining] = field(default_factory=dict[Unit, Remaining])
+    """What the provider's answer says is left of its own limits."""
     first_event: float | None = None
     """Seconds until the first event, for streams."""
     open: bool = True
@@ -40,6 +47,29 @@ class Lease:
     """What of the conversation could not come along on this attempt."""
     warnings: tuple[str, ...] = ()
     """Parameters that were left out of this attempt."""
+
+    def settle(self, used: Usage | None, now: float) -> Sequence[str]:
+        """Corrects what is held of the limits: all of it goes back if nothing was sent, None keeps the estimate.
+
+        Returns the deployments that share a limit which was full.
+        """
+        held = self.reservation
+        if held is None:
+            return ()
+        waiting = held.limits.sharers_of_full(now)
+        if not self.sent:
+            held.refund()
+        elif used is not None:
+            held.settle(used)
+        return waiting
+
+    def hear(self) -> None:
+        """Takes over what the provider said of its own limits; it tightens what is configured, and never loosens it."""
+        deployment = self.deployment
+        if deployment.limits is None:
+            deployment.limits = Limits((), deployment.spec.prices or Prices())
+        deployment.limits.upstream.update(self.upstream)
+        self.upstream = {}
 
     @property
     def upstream_model(self) -> str:
@@ -84,5 +114,5 @@ class Tries:
     made: int = 0
     announced: bool = False
     """The last failure was a throttle with a Retry-After, which bounds the load by itself: the next try is free."""
-    size: int | None = None
+    size: Usage | None = None
     """Estimated tokens, computed when first needed."""

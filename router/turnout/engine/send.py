@@ -8,6 +8,7 @@ from turnout.context import Call
 from turnout.engine.leases import Lease
 from turnout.engine.port import IO, ByteStream, Opened
 from turnout.errors import APIError, APITimeoutError, BadRequestError, ContentPolicyViolationError
+from turnout.limits.upstream import remaining
 from turnout_adapters.adapter import Adapter, HTTPReply, HTTPRequest, StreamDecoder, Target, WireCall
 from turnout_adapters.kinds import Kind
 from turnout_adapters.refusals import error_for, kind_of, refusal_of, request_id_of
@@ -80,6 +81,7 @@ class _Line:
     provider: str
     io: IO
     give_up: float
+    lease: Lease
 
     @property
     def left(self) -> float:
@@ -90,13 +92,20 @@ class _Line:
 def _line(call: Call, lease: Lease, io: IO, timeout: float) -> _Line:
     spec = lease.deployment.spec
     adapter, target = spec.on(call.wire)
-    return _Line(adapter, target, spec.provider, io, io.now() + timeout)
+    return _Line(adapter, target, spec.provider, io, io.now() + timeout, lease)
 
 
 def _encoded(wired: WireCall, lease: Lease, line: _Line) -> HTTPRequest:
     request = line.adapter.request(wired, line.target)
     lease.notes, lease.warnings = request.notes, request.warnings
     return request
+
+
+def _hear(line: _Line, headers: Mapping[str, str]) -> None:
+    """Keeps what an answer, good or bad, says is left of the provider's own limits."""
+    told = remaining(headers, line.io.now(), line.io.unix())
+    if told:
+        line.lease.upstream = told
 
 
 async def _let_in(request: HTTPRequest, line: _Line) -> HTTPRequest:
@@ -160,11 +169,14 @@ async def _answered(request: HTTPRequest, line: _Line) -> HTTPReply:
     if left <= 0:
         raise APITimeoutError("no answer before the attempt's timeout")
     ready = await _let_in(request, line)
+    line.lease.sent = True
     reply = await line.io.send(ready, left)
+    _hear(line, reply.headers)
     if not 200 <= reply.status < 300:
         _check_renewal(line, reply, ready)
         ready = await _let_in(request, line)
         reply = await line.io.send(ready, line.left)
+        _hear(line, reply.headers)
     if not 200 <= reply.status < 300:
         raise _refused(line, reply, ready)
     return reply
@@ -238,11 +250,14 @@ async def _begin(wired: WireCall, call: Call, lease: Lease, line: _Line, idle: f
 async def _opened(request: HTTPRequest, line: _Line, idle: float) -> Opened:
     """A good answer whose body is still arriving. Credentials that were refused are renewed once, if they can be."""
     ready = await _let_in(request, line)
+    line.lease.sent = True
     opened = await line.io.open(ready, line.left, idle)
+    _hear(line, opened.headers)
     if not 200 <= opened.status < 300:
         _check_renewal(line, await _read_all(opened, line), ready)
         ready = await _let_in(request, line)
         opened = await line.io.open(ready, line.left, idle)
+        _hear(line, opened.headers)
     if not 200 <= opened.status < 300:
         raise _refused(line, await _read_all(opened, line), ready)
     return opened

@@ -6,6 +6,7 @@ from turnout.engine.fleet import Fleet
 from turnout.engine.leases import Lease
 from turnout.engine.port import IO
 from turnout.errors import APIError
+from turnout.limits.quota import NOTHING_USED, Usage
 from turnout_adapters.kinds import Kind
 from turnout_adapters.types.route import Outcome
 
@@ -19,12 +20,23 @@ def settle_success(lease: Lease, fleet: Fleet, now: float, tokens_in: int | None
         if lease.first_event is not None:
             cooldown.record_latency(deployment, lease.first_event, None, first_event=True, now=now)
 
-    total = None if tokens_in is None and tokens_out is None else (tokens_in or 0) + (tokens_out or 0)
-    fleet.release(lease, now, record, total)
+    fleet.release(lease, now, record, _used(lease, tokens_in, tokens_out))
 
 
-def settle_failure(lease: Lease, error: APIError, outcome: Outcome, fleet: Fleet, io: IO) -> None:
-    """Gives the deployment back and records the failure on its health."""
+def settle_failure(
+    lease: Lease,
+    error: APIError,
+    outcome: Outcome,
+    fleet: Fleet,
+    io: IO,
+    tokens_in: int | None = None,
+    tokens_out: int | None = None,
+) -> None:
+    """Gives the deployment back and records the failure on its health.
+
+    A request that was refused, or never arrived, used no tokens and no money. What one used that broke off after its
+    first output, or that nobody heard of again, is not known, unless the tokens are given: its estimate stays.
+    """
     now = io.now()
     kind = error.kind or Kind.INTERNAL
 
@@ -42,4 +54,13 @@ def settle_failure(lease: Lease, error: APIError, outcome: Outcome, fleet: Fleet
         if kind is Kind.TIMEOUT:
             cooldown.record_latency(deployment, now - lease.started, None, first_event=False, now=now)
 
-    fleet.release(lease, now, record, 0)
+    unknown = lease.first_event is not None or kind is Kind.TIMEOUT
+    fleet.release(lease, now, record, _used(lease, tokens_in, tokens_out) if unknown else NOTHING_USED)
+
+
+def _used(lease: Lease, tokens_in: int | None, tokens_out: int | None) -> Usage | None:
+    """The tokens used; what is not known of them is as it was estimated."""
+    if lease.reservation is None or (tokens_in is None and tokens_out is None):
+        return None
+    guess = lease.reservation.usage
+    return Usage(guess.input if tokens_in is None else tokens_in, guess.output if tokens_out is None else tokens_out)

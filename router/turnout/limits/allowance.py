@@ -218,8 +218,8 @@ class SharedKey:
     """All windows of a deployment, or a provider's budget, as one replica sees them."""
 
     __slots__ = (
-        "asked_at", "closing", "epoch", "exchanged_at", "failing", "grace_until", "look_at", "name", "offset", "overdrawn_at",
-        "parts", "pending", "replicas", "serial", "store", "until", "used_at",
+        "asked_at", "closing", "epoch", "exchanged_at", "failing", "grace_until", "look_at", "name", "offset",
+        "overdrawn_at", "parts", "pending", "replicas", "serial", "store", "until", "used_at",
     )  # fmt: skip
 
     def __init__(self, name: str, store: StoreState) -> None:

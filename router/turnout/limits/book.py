@@ -28,16 +28,20 @@ class LimitBook:
         """None: all quotas are this process's alone. To be set before the first deployment is added."""
         self._providers = {name: Meter(quota) for name, quota in (provider_budgets or {}).items()}
 
+    def check(self, deployment: str, provider: str, quotas: Sequence[Quota], prices: Prices | None) -> None:
+        """Raises ConfigError if money is limited and the prices are not known."""
+        budget = self._providers.get(provider)
+        if prices is None and (budget is not None or any(quota.unit == "money" for quota in quotas)):
+            raise unpriced(f"deployment {deployment!r}", budget.quota.name if budget is not None else "max_budget")
+
     def open(
         self, deployment: str, provider: str, quotas: Sequence[Quota], prices: Prices | None, known: Limits | None
     ) -> Limits | None:
         """The limits of a deployment, new or changed: what was used of a quota it keeps stays counted.
 
-        None if it has no limit. Raises ConfigError if it has one on money and its prices are not known.
+        None if it has no limit.
         """
         budget = self._providers.get(provider)
-        if prices is None and (budget is not None or any(quota.unit == "money" for quota in quotas)):
-            raise unpriced(f"deployment {deployment!r}", budget.quota.name if budget is not None else "max_budget")
         own = [self._meter(quota, known) for quota in quotas]
         for meter in own:
             meter.users[deployment] = None

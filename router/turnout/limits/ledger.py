@@ -1,9 +1,9 @@
 """What the shared store keeps of one key, and how it lends blocks.
 
-The model of `cache/fleet_limits.lua`, which is tested against it. A key holds all windows of one deployment (or of a provider's budget). Every
-exchange is one atomic step over all of them: what a replica used is counted, its lease is replaced by a new one, and
-nothing is lent that does not fit: used + lent to others + the new lease <= limit, in every window or in none.
-Times are milliseconds of the server's clock.
+The model of `cache/fleet_limits.lua`, which is tested against it. A key holds all windows of one deployment (or of a
+provider's budget). Every exchange is one atomic step over all of them: what a replica used is counted, its lease is
+replaced by a new one, and nothing is lent that does not fit: used + lent to others + the new lease <= limit, in every
+window or in none. Times are milliseconds of the server's clock.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,10 +1,10 @@
 """The limits of one deployment: all its quotas, reserved, settled and refunded together."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from turnout.limits.quota import NOTHING_USED, Prices, Quota, Unit, Usage, amount_of
+from turnout.limits.quota import NANO, NOTHING_USED, Prices, Quota, Unit, Usage, amount_of
 from turnout.limits.upstream import Remaining
 from turnout.limits.window import Window, width_of
 
@@ -70,8 +70,20 @@ class Meter:
 class Reservation:
     """What one attempt holds of a deployment's quotas: (meter, bucket, amount). Settled or refunded at most once."""
 
+    limits: "Limits"
     usage: Usage
     parts: list[tuple[Meter, int, int]] = field(default_factory=list[tuple[Meter, int, int]])
+
+    def settle(self, usage: Usage) -> None:
+        """Corrects it to what was really used."""
+        if self.usage != NOTHING_USED:
+            for meter, bucket, amount in self.parts:
+                meter.correct(bucket, amount_of(meter.quota.unit, usage, self.limits.prices) - amount)
+
+    def refund(self) -> None:
+        """Gives all of it back: nothing was sent."""
+        for meter, bucket, amount in self.parts:
+            meter.correct(bucket, -amount)
 
 
 class Limits:
@@ -101,7 +113,7 @@ class Limits:
 
     def reserve(self, usage: Usage, now: float) -> Reservation:
         """Takes a call's share of every quota. The caller has seen that there is room."""
-        held = Reservation(usage)
+        held = Reservation(self, usage)
         for meter in self.meters:
             amount = amount_of(meter.quota.unit, usage, self.prices)
             held.parts.append((meter, meter.take(amount, now), amount))
@@ -109,27 +121,25 @@ class Limits:
             left.amount -= amount_of(unit, usage, self.prices)
         return held
 
-    def settle(self, held: Reservation, usage: Usage) -> None:
-        """Corrects a reservation to what was really used."""
-        if held.usage == NOTHING_USED:
-            return
-        for meter, bucket, amount in held.parts:
-            meter.correct(bucket, amount_of(meter.quota.unit, usage, self.prices) - amount)
-
-    def refund(self, held: Reservation) -> None:
-        """Gives all of a reservation back: nothing was sent."""
-        for meter, bucket, amount in held.parts:
-            meter.correct(bucket, -amount)
-
     def ask(self, usage: Usage, now: float) -> None:
         """Asks the fleet for what a call lacks."""
         for meter in self.meters:
             if meter.lent is not None:
                 meter.lent.ask(amount_of(meter.quota.unit, usage, self.prices), now)
 
-    def shared_by_others(self) -> Iterable[Meter]:
-        """The meters that limit further deployments."""
-        return (meter for meter in self.meters if len(meter.users) > 1)
+    def sharers_of_full(self, now: float) -> list[str]:
+        """The deployments that share a quota with this one which is full."""
+        shared = (meter for meter in self.meters if len(meter.users) > 1)
+        return [one for meter in shared if meter.room_at(1, now) > now for one in meter.users]
+
+    def used(self, now: float) -> dict[str, tuple[float, float]]:
+        """By quota: what was used of it, and its limit; money in dollars."""
+        found: dict[str, tuple[float, float]] = {}
+        for meter in self.meters:
+            meter.window.expire(meter.window.index(now))
+            scale = NANO if meter.quota.unit == "money" else 1
+            found[meter.quota.name] = meter.window.used / scale, meter.quota.limit / scale
+        return found
 
     def why(self, usage: Usage | None, now: float) -> str:
         """One phrase for an error message: which quota is full."""

@@ -10,12 +10,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from turnout.config import parse_model_list
 from turnout.context import Call
-from turnout.deployment import Deployment
 from turnout.engine import cooldown
 from turnout.engine.fleet import Fleet
 from turnout.engine.leases import Destination, Lease, Tries
-from turnout.engine.settling import settle_failure
+from turnout.engine.ready import bring_back
+from turnout.engine.settling import settle_failure, settle_success
 from turnout.errors import APIError, BadRequestError, InternalServerError, RateLimitError
+from turnout.limits.book import LimitBook
+from turnout.limits.quota import Quota
 from turnout.policies import BudgetPolicy, CooldownPolicy, WaitPolicy
 from turnout.strategies import STRATEGIES
 from turnout_adapters.kinds import Kind
@@ -37,13 +39,17 @@ def row(name: str, **params: Any) -> dict[str, Any]:
     return {"model_name": "gpt", "litellm_params": given, "model_info": {"id": name}}
 
 
-NAMES = ("a", "b", "c", "d")
+NAMES = ("a", "b", "c", "d", "e", "f")
+PRICED = {"model": "openai/gpt-4o", "input_cost_per_token": 1e-6, "output_cost_per_token": 1e-6}
 LIMITS: dict[str, dict[str, Any]] = {
     "a": {},
     "b": {"rpm": 3},
     "c": {"max_parallel_requests": 2},
     "d": {"tpm": 1200, "order": 2},
+    "e": {**PRICED, "itpm": 900},
+    "f": {**PRICED, "order": 2},
 }
+BUDGETS = {"openai": Quota.dollars("budget of openai", 0.0012, 60.0)}
 ERRORS: dict[str, APIError] = {
     "caller": BadRequestError("x"),
     "throttle": RateLimitError("x", retry_after=4.0),
@@ -58,7 +64,14 @@ class FleetMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.io: Any = Clock()
-        self.fleet = Fleet(STRATEGIES["least-busy"](), [], CooldownPolicy(), BudgetPolicy(), WaitPolicy())
+        self.fleet = Fleet(
+            STRATEGIES["least-busy"](),
+            [],
+            CooldownPolicy(),
+            BudgetPolicy(),
+            WaitPolicy(),
+            LimitBook(BUDGETS),
+        )
         self.leases: list[Lease] = []
         self.used: list[tuple[str, float]] = []
         for name in NAMES:
@@ -88,18 +101,15 @@ class FleetMachine(RuleBasedStateMachine):
         self.used.append((chosen.id, self.io.now()))
 
     @precondition(lambda self: self.leases)
-    @rule(data=st.data(), outcome=st.sampled_from(["ok", "cancelled", *ERRORS]))
-    def end(self, data: st.DataObject, outcome: str) -> None:
+    @rule(data=st.data(), outcome=st.sampled_from(["ok", "cancelled", *ERRORS]), sent=st.booleans())
+    def end(self, data: st.DataObject, outcome: str, sent: bool) -> None:
         lease = self.leases.pop(data.draw(st.integers(0, len(self.leases) - 1)))
         now = self.io.now()
+        lease.sent = sent
         if outcome in ERRORS:
             settle_failure(lease, ERRORS[outcome], outcome, self.fleet, self.io)  # type: ignore[arg-type]
         elif outcome == "ok":
-
-            def good(deployment: Deployment) -> None:
-                cooldown.record_success(deployment, probe=lease.probe, now=now)
-
-            self.fleet.release(lease, now, good, 30)
+            settle_success(lease, self.fleet, now, 20, 10)
         else:
             self.fleet.release(lease, now, None, None)
         self.fleet.release(lease, now, None, None)
@@ -121,7 +131,7 @@ class FleetMachine(RuleBasedStateMachine):
         group = self.group()
         if group is None:
             return
-        self.fleet._bring_back(group, self.io.now())
+        bring_back(group, self.io.now())
         listed = {one.id for level in group.ready.values() for one in level}
         assert listed == {one.id for one in group.members if cooldown.available_at(one, self.io.now()) <= self.io.now()}
         for level in group.ready.values():
@@ -139,11 +149,10 @@ class FleetMachine(RuleBasedStateMachine):
     def limits_hold(self) -> None:
         now = self.io.now()
         for one in self.fleet.deployments.values():
-            one.requests.expire(now)
-            one.tokens.expire(now)
-            assert one.spec.rpm is None or one.requests.used <= one.spec.rpm
             assert one.spec.max_parallel_requests is None or one.in_flight <= one.spec.max_parallel_requests
-            assert one.tokens.used == sum(int(entry[1]) for entry in one.tokens.log)
+            assert (one.limits is None) == (not one.spec.quotas and one.spec.provider not in BUDGETS)
+            for name, (used, limit) in ({} if one.limits is None else one.limits.used(now)).items():
+                assert 0 <= used <= limit, name
 
 
 TestFleet = FleetMachine.TestCase

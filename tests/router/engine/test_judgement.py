@@ -7,7 +7,7 @@ import pytest
 
 from tests.router.engine.test_fleet import row
 from turnout.config import parse_model_list
-from turnout.deployment import Deployment, Window
+from turnout.deployment import Deployment
 from turnout.engine import budget, cooldown
 from turnout.engine.decide import VERDICTS, pause_before_same
 from turnout.engine.port import run_without_loop
@@ -121,20 +121,6 @@ def test_pauses_before_the_same_deployment() -> None:
     assert all(2.5 <= pause_before_same(9, None, 0, rng) <= 5.0 for _ in range(50))
     assert pause_before_same(1, 7.0, 0, rng) == 7.0
     assert pause_before_same(1, None, 3.0, rng) == 3.0
-
-
-def test_a_window_is_exact() -> None:
-    window = Window(100)
-    first = window.take(60, 0.0)
-    window.take(40, 10.0)
-    assert window.room_at(1, 10.0) == 60.0
-    window.settle(first, 20)
-    assert window.room_at(40, 10.0) == 10.0
-    assert window.room_at(41, 10.0) == 60.0
-    assert window.room_at(1000, 10.0) == 70.0
-    window.expire(61.0)
-    window.settle(first, 5)
-    assert window.used == 40
 
 
 def test_a_hook_that_awaits_is_refused_in_the_sync_api() -> None:
