@@ -35,6 +35,13 @@ def withdraw(budget: Budget, policy: BudgetPolicy, now: float) -> bool:
 
 
 def is_free(deployment: Deployment, now: float) -> bool:
-    """True if a retry there costs no budget: its last answer was a good one, and recent."""
+    """True if a retry there costs no budget.
+
+    Its last answer was a good one, and recent; or nothing bad is known of it and it is idle, so that one call at a time
+    finds out how it does.
+    """
     health = deployment.health
-    return health.failures == 0 and health.last_success is not None and now - health.last_success < _FRESH
+    if health.failures:
+        return False
+    recent = health.last_success is not None and now - health.last_success < _FRESH
+    return recent or deployment.in_flight == 0

@@ -140,13 +140,12 @@ async def _decide(journey: Journey, error: APIError, rules: Rules, io: IO) -> No
         raise journey.too_late() from error
     kind = error.kind or Kind.INTERNAL
     allowed = journey.retry_policy(rules).retries_for(kind, retryable=what.retry)
-    lost = call.pin is not None and error.code == _LOST
-    if journey.in_group <= allowed and not lost:
-        return
-    if call.pin is not None and (lost or _is_down(what)) and await journey.can_move(rules, io):
+    if _should_move(journey, error, what, allowed) and await journey.can_move(rules, io):
         if call.stateless:
             raise error
         journey.move()
+        return
+    if journey.in_group <= allowed:
         return
     persistent = call.pin is not None and what.retry and what.same and allowed > 0
     if persistent:
@@ -159,6 +158,15 @@ async def _decide(journey: Journey, error: APIError, rules: Rules, io: IO) -> No
     journey.in_group = 0
 
 
-def _is_down(what: Verdict) -> bool:
-    """True for a failure that says the account cannot serve the call now, whoever made it."""
-    return what.retry and what.outcome in ("deployment", "provider", "throttle")
+def _should_move(journey: Journey, error: APIError, what: Verdict, allowed: int) -> bool:
+    """True if a pinned call should rather be continued elsewhere, if it can be, than be tried again on its account.
+
+    An account that cannot be reached, or has lost the response, is left at once; one that failed gets a second try,
+    which costs retry budget; one that is throttled as many as it takes.
+    """
+    if journey.call.pin is None:
+        return False
+    if error.code == _LOST or (what.outcome == "deployment" and error.kind is Kind.CONNECTION):
+        return True
+    down = what.retry and what.outcome in ("deployment", "provider", "throttle")
+    return down and journey.in_group > (allowed if what.outcome == "throttle" else min(allowed, 1))

@@ -105,12 +105,16 @@ def test_the_budget() -> None:
     assert sum(budget.withdraw(purse, policy, 1000.0) for _ in range(50)) == 10
 
 
-def test_free_retries_need_a_recent_good_answer() -> None:
+def test_free_retries_need_a_recent_good_answer_or_an_idle_deployment() -> None:
     one = deployment()
+    assert budget.is_free(one, 10.0)
+    one.in_flight = 1
     assert not budget.is_free(one, 10.0)
     cooldown.record_success(one, probe=False, now=10.0)
     assert budget.is_free(one, 15.0)
     assert not budget.is_free(one, 21.0)
+    one.in_flight = 0
+    assert budget.is_free(one, 21.0)
     fail(one, 15.0)
     assert not budget.is_free(one, 15.0)
 
