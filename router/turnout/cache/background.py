@@ -16,6 +16,8 @@ from turnout.cache.health import Health
 from turnout.protocols import Wakes
 
 _SMOOTHING = 0.1
+_LATE = 0.05
+"""Seconds after which nobody is advised to wait for the store; long before it is held to be down."""
 _NO_ANSWER = TimeoutError("the store does not answer")
 
 
@@ -79,8 +81,8 @@ class Background:
 
     @property
     def healthy(self) -> bool:
-        """False while the store cannot be reached, or an answer is overdue."""
-        return not self._health.down and not self._overdue()
+        """False while the store cannot be reached, or an answer is late: nobody should wait for it."""
+        return not self._health.down and self._longest() < _LATE
 
     @property
     def typical(self) -> float:
@@ -93,7 +95,7 @@ class Background:
         late = list[Task]()
         problem: Exception | None = None
         with self._changed:
-            if self._overdue():
+            if self._longest() > self._patience:
                 late = self._take_running() + self._down(_NO_ANSWER)
             if self._health.down:
                 problem = ConnectionError("the store cannot be reached")
@@ -124,9 +126,10 @@ class Background:
 
     # --- under the lock; who takes a task out of a list finishes it, once, after the lock
 
-    def _overdue(self) -> bool:
-        oldest = min((task.started for task in tuple(self._running)), default=None)
-        return oldest is not None and time.monotonic() - oldest > self._patience
+    def _longest(self) -> float:
+        """Seconds that the oldest of the running work has taken so far. Without the lock, it may miss the newest."""
+        now = time.monotonic()
+        return max((now - task.started for task in tuple(self._running)), default=0.0)
 
     def _down(self, error: BaseException) -> list[Task]:
         """The store is of no use; returns the waiting work, which has to fail."""

@@ -17,7 +17,8 @@ from turnout.cache.redis_client import RedisClient
 _INTERVAL = 0.3
 _LEAST_GAP = 0.005
 """Seconds between exchanges, however often somebody wants one."""
-_PATIENCE = 0.5
+_LATE = 0.1
+"""Seconds after which nobody is advised to wait for an exchange."""
 
 
 class Participant(Protocol):
@@ -56,9 +57,9 @@ class SharedState:
 
     @property
     def healthy(self) -> bool:
-        """False while Redis cannot be reached, or an answer is overdue."""
+        """False while Redis cannot be reached, or an answer is late: nobody should wait for it."""
         since = self._since
-        return not self._health.down and (since is None or time.monotonic() - since < _PATIENCE)
+        return not self._health.down and (since is None or time.monotonic() - since < _LATE)
 
     def add(
         self,

@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -68,10 +69,10 @@ def done(background: Background, work: object) -> object:
 def test_work_is_done_in_order_and_timed(background: Background) -> None:
     seen: list[int] = []
     assert background.typical == 0
-    for number in range(3):
+    for number in range(2):
         background.submit(lambda number=number: seen.append(number))
     assert done(background, lambda: "last") == "last"
-    assert seen == [0, 1, 2]
+    assert seen == [0, 1]
     assert 0 < background.typical < 1
 
 
@@ -103,7 +104,9 @@ def test_a_failure_fails_what_waits_and_recovery_needs_nobody(
 def test_work_that_hangs_is_given_up(background: Background, store: FakeStore) -> None:
     store.gate.clear()
     stuck, behind = background.submit(lambda: store.work(1)), background.submit(lambda: store.work(2))
-    eventually(lambda: not background.healthy, "an overdue answer noticed")
+    eventually(lambda: not background.healthy, "a late answer noticed")
+    assert not stuck.done, "nobody is to wait for it, but it may still come"
+    time.sleep(0.1)
     late = background.submit(lambda: store.work(3))
     for task in (stuck, behind, late):
         assert task.done
