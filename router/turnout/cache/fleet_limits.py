@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any, Protocol
 from uuid import uuid4
 
+from turnout.cache.forks import in_forked_children
 from turnout.limits.allowance import Exchange, LeasePolicy, SharedKey, StoreState
 from turnout.limits.ledger import CLAIM, MEMORY, Answer, Request
 from turnout.limits.meter import Meter
@@ -54,6 +55,7 @@ class FleetLimits:
         self._server_time = server_time
         self._state = StoreState(policy or LeasePolicy())
         self._keys: dict[str, SharedKey] = {}
+        in_forked_children(self._begin_anew)
 
     @property
     def wake(self) -> Callable[[], None] | None:
@@ -63,6 +65,16 @@ class FleetLimits:
     @wake.setter
     def wake(self, wake: Callable[[], None] | None) -> None:
         self._state.wake = wake
+
+    def _begin_anew(self) -> None:
+        """In a forked child: the leases are the parent's, and so is what was used."""
+        self._replica = uuid4().hex
+        for name, key in list(self._keys.items()):
+            meters = [part.meter for part in key.parts]
+            for meter in meters:
+                meter.window.clear()
+            self._keys[name] = SharedKey(name, self._state)
+            self._keys[name].configure(meters)
 
     # --- called by the book of limits, under the fleet's lock
 
@@ -101,7 +113,8 @@ class FleetLimits:
     def _exchange(self, client: Any, keys: Sequence[SharedKey]) -> None:
         begun = [self._begin(key) for key in keys]
         try:
-            answers = self._ask(client, [(key.name, one.request) for key, one in zip(keys, begun, strict=True)])
+            requests = [(key.name, one.request) for key, one in zip(keys, begun, strict=True)]
+            answers = ask_all(client, self._namespace, requests, self._server_time)
         except Exception as error:  # noqa: BLE001 (whatever it is, the leases are not renewed; it is raised below)
             answers = [error] * len(keys)
         failure: Exception | None = None
@@ -136,21 +149,28 @@ class FleetLimits:
 
         self._update(change, now)
 
-    def _ask(self, client: Any, requests: Sequence[tuple[str, Request]]) -> list[Answer | Exception]:
-        """One script call for each request. A server that does not know the script yet is sent its text."""
-        text, digest = _script()
-        calls = [(self._key(name), _arguments(request, self._server_time)) for name, request in requests]
-        replies = _run(client, [("EVALSHA", digest, 1, key, *arguments) for key, arguments in calls])
-        unknown = [index for index, reply in enumerate(replies) if _is_unknown_script(reply)]
-        if unknown:
-            again = _run(client, [("EVAL", text, 1, calls[index][0], *calls[index][1]) for index in unknown])
-            for index, reply in zip(unknown, again, strict=True):
-                replies[index] = reply
-        return [reply if isinstance(reply, Exception) else _answer(reply) for reply in replies]
 
-    def _key(self, name: str) -> str:
-        """Names may hold any character; in a cluster the braces say what the key's place is made of."""
-        return f"{self._namespace}:limits:{{{hashlib.sha256(name.encode()).hexdigest()[:32]}}}"
+def ask_all(
+    client: Any, namespace: str, requests: Sequence[tuple[str, Request]], server_time: Callable[[], int] | None = None
+) -> list[Answer | Exception]:
+    """One script call for each (name, request), in one round trip, or two where a server does not know the script yet.
+
+    Raises what redis raises if there is no connection; an error of one key is its answer.
+    """
+    text, digest = _script()
+    calls = [(_key(namespace, name), _arguments(request, server_time)) for name, request in requests]
+    replies = _run(client, [("EVALSHA", digest, 1, key, *arguments) for key, arguments in calls])
+    unknown = [index for index, reply in enumerate(replies) if _is_unknown_script(reply)]
+    if unknown:
+        again = _run(client, [("EVAL", text, 1, calls[index][0], *calls[index][1]) for index in unknown])
+        for index, reply in zip(unknown, again, strict=True):
+            replies[index] = reply
+    return [reply if isinstance(reply, Exception) else _answer(reply) for reply in replies]
+
+
+def _key(namespace: str, name: str) -> str:
+    """Names may hold any character; in a cluster the braces say what the key's place is made of."""
+    return f"{namespace}:limits:{{{hashlib.sha256(name.encode()).hexdigest()[:32]}}}"
 
 
 def _run(client: Any, commands: Sequence[Sequence[Any]]) -> list[Any]:

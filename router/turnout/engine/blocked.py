@@ -84,15 +84,17 @@ def _look(
     if at > now:
         return _Look(_full(one, None, now), at, cooldown.why_unavailable(one, now))
     if one.limits is not None and not (over_budget and tries.made):
-        at = one.limits.room_at(tries.size, now)
+        at = one.limits.ready_at(now) if tries.size is None else one.limits.room_at(tries.size, now)
         return _Look(_full(one, tries.size, now), at, one.limits.why(tries.size, now))
     return _Look("over budget", inf, "the retry budget of the model group is used up")
 
 
 def _full(one: Deployment, size: Usage | None, now: float) -> Standing:
     """A limit of a day or a month, once used up, is nothing to wait for."""
-    late = one.limits is not None and one.limits.room_at(size, now) > now + _LONGEST_WAIT
-    return "used up" if late else "full"
+    if one.limits is None:
+        return "full"
+    at = one.limits.ready_at(now) if size is None else one.limits.room_at(size, now)
+    return "used up" if at > now + _LONGEST_WAIT else "full"
 
 
 def _evidence_pending(members: Sequence[Deployment], tries: Tries) -> bool:

@@ -31,12 +31,12 @@ def available_at(deployment: Deployment, now: float) -> float:
     if health.open_until is not None and health.probing:
         return inf
     at = max(health.throttled_until, health.open_until or 0.0, now)
-    return at if deployment.limits is None else max(at, deployment.limits.room_at(None, now))
+    return at if deployment.limits is None else max(at, deployment.limits.ready_at(now))
 
 
 def has_room(deployment: Deployment, size: Usage | None, now: float) -> bool:
     """True if a call of this size fits the deployment's limits."""
-    return deployment.limits is None or deployment.limits.room_at(size, now) <= now
+    return deployment.limits is None or size is None or deployment.limits.room_at(size, now) <= now
 
 
 def is_resting(deployment: Deployment, now: float) -> bool:

@@ -90,9 +90,16 @@ class Allowance:
         key = self.key
         if key.is_cut_off(now):
             return self._alone(amount, now)
-        if key.asked_at is not None:
-            return key.asked_at + key.store.policy.patience
-        return max(now, key.look_at)
+        if key.can_ask(now):
+            return now + key.store.policy.patience
+        return key.look_at if key.asked_at is None else key.asked_at + key.store.policy.patience
+
+    def ready_at(self, now: float) -> float:
+        """When a call may come and see: also when there is nothing left of the lease and more can be asked for."""
+        at = self.meter.window.room_at(1, now)
+        if at > now or (self.key.can_ask(now) and not self.key.is_cut_off(now)):
+            return at
+        return self.room_at(1, now)
 
     def taken(self, bucket: int, amount: int, now: float) -> None:
         """Counts a use, against the lease if there is one."""
@@ -128,7 +135,7 @@ class Allowance:
     def _has(self, amount: int, now: float) -> bool:
         if self.key.is_lent(now):
             return self.balance >= min(amount, self.meter.quota.limit)
-        return self.key.may_overdraw(now)
+        return amount <= self.block and self.key.may_overdraw(now)
 
     def _alone(self, amount: int, now: float) -> float:
         """Without a store: our share of the limit, counted by ourselves."""
@@ -278,9 +285,13 @@ class SharedKey:
             part.balance = part.block
         self.ask(now)
 
+    def can_ask(self, now: float) -> bool:
+        """True if no exchange is under way, and one may bring something."""
+        return self.asked_at is None and now >= self.look_at
+
     def ask(self, now: float) -> None:
         """Wants an exchange soon."""
-        if self.asked_at is None and now >= self.look_at:
+        if self.can_ask(now):
             self.asked_at = now
             if self.store.wake is not None:
                 self.store.wake()

@@ -1,6 +1,6 @@
 """The limits of one deployment: all its quotas, reserved, settled and refunded together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -8,12 +8,20 @@ from turnout.limits.quota import NANO, NOTHING_USED, Prices, Quota, Unit, Usage,
 from turnout.limits.upstream import Remaining
 from turnout.limits.window import Window, width_of
 
+_UNITS: Mapping[Unit, str] = {
+    "requests": "requests", "tokens": "tokens", "input": "input tokens", "output": "output tokens", "money": "dollars",
+}  # fmt: skip
+
 
 class Lent(Protocol):
     """How much of a window this process may use, if other processes use it too: see `allowance.py`."""
 
     def room_at(self, amount: int, now: float) -> float:
         """When `amount` may be used; `now` if it may already."""
+        ...
+
+    def ready_at(self, now: float) -> float:
+        """When it is worth a call's while to come."""
         ...
 
     def taken(self, bucket: int, amount: int, now: float) -> None:
@@ -50,6 +58,10 @@ class Meter:
     def room_at(self, amount: int, now: float) -> float:
         """When `amount` more fits: `now` if it does already."""
         return self.window.room_at(amount, now) if self.lent is None else self.lent.room_at(amount, now)
+
+    def ready_at(self, now: float) -> float:
+        """When the smallest call may come."""
+        return self.window.room_at(1, now) if self.lent is None else self.lent.ready_at(now)
 
     def take(self, amount: int, now: float) -> int:
         """Counts an amount; returns its bucket."""
@@ -96,18 +108,26 @@ class Limits:
         self.prices = prices
         self.upstream: dict[Unit, Remaining] = {}
 
-    def room_at(self, usage: Usage | None, now: float) -> float:
-        """When a call of this size fits all quotas; `now` if it does already. None: the smallest call there could be.
+    def room_at(self, usage: Usage, now: float) -> float:
+        """When a call of this size fits all quotas; `now` if it does already.
 
         With several that are full it is a lower bound: they may not have room at the same moment.
         """
         at = now
         for meter in self.meters:
-            amount = 1 if usage is None else amount_of(meter.quota.unit, usage, self.prices)
-            at = max(at, meter.room_at(amount, now))
+            at = max(at, meter.room_at(amount_of(meter.quota.unit, usage, self.prices), now))
         for unit, left in self.upstream.items():
-            amount = 1 if usage is None else amount_of(unit, usage, self.prices)
-            if left.until > at and amount > left.amount:
+            if left.until > at and amount_of(unit, usage, self.prices) > left.amount:
+                at = left.until
+        return at
+
+    def ready_at(self, now: float) -> float:
+        """When the smallest call there could be may come; `now` if it may already."""
+        at = now
+        for meter in self.meters:
+            at = max(at, meter.ready_at(now))
+        for left in self.upstream.values():
+            if left.until > at and left.amount < 1:
                 at = left.until
         return at
 
@@ -130,7 +150,7 @@ class Limits:
     def sharers_of_full(self, now: float) -> list[str]:
         """The deployments that share a quota with this one which is full."""
         shared = (meter for meter in self.meters if len(meter.users) > 1)
-        return [one for meter in shared if meter.room_at(1, now) > now for one in meter.users]
+        return [one for meter in shared if meter.ready_at(now) > now for one in meter.users]
 
     def used(self, now: float) -> dict[str, tuple[float, float]]:
         """By quota: what was used of it, and its limit; money in dollars."""
@@ -145,10 +165,11 @@ class Limits:
         """One phrase for an error message: which quota is full."""
         for meter in self.meters:
             amount = 1 if usage is None else amount_of(meter.quota.unit, usage, self.prices)
+            if meter.window.room_at(amount, now) > now:
+                return f"{meter.quota} reached"
             if meter.room_at(amount, now) > now:
-                full = meter.window.room_at(amount, now) > now
-                return f"{meter.quota} reached" if full else f"{meter.quota} reached with what others hold"
+                return f"{meter.quota} reached by all processes together"
         for unit, left in self.upstream.items():
             if left.until > now:
-                return f"the provider has {max(left.amount, 0)} {unit} left for {left.until - now:.1f} s"
+                return f"the provider has {max(left.amount, 0)} {_UNITS[unit]} left for {left.until - now:.1f} s"
         return "its limits are reached"

@@ -79,6 +79,11 @@ class Window:
         self.add(index, amount)
         return index
 
+    def clear(self) -> None:
+        """Forgets everything."""
+        self.buckets.clear()
+        self.used = 0
+
     def correct(self, index: int, change: int) -> None:
         """Changes what was counted in a bucket, unless it has left the window."""
         if index in self.buckets:
