@@ -135,7 +135,7 @@ class CallBuilder:
         stream = bool(body.pop("stream", False))
         tenant = _text(options, "tenant") or ""
         members = list(self._names.resolve(model).group.members) if model else list(self._fleet.deployments.values())
-        origin = self._continuity.find(response_id, tenant, lambda: {one.domain for one in members})
+        origin = self._continuity.find(response_id, tenant, lambda: {one.domain for one in members}, body)
         on_account: tuple[Deployment, ...] = tuple(self._fleet.domains.get(origin.domain or "", ()))
         if on_account:
             group = self._fleet.groups[on_account[0].spec.model_group]
@@ -153,7 +153,7 @@ class CallBuilder:
         call = self._call(
             operation,
             "",
-            body,
+            origin.body,
             options,
             stream=stream,
             pin=origin.domain,

@@ -12,14 +12,14 @@ from functools import partial
 from typing import Any, NamedTuple, cast
 
 from turnout.context import Draft
-from turnout.continuity.ids import IdCodec, domain_hash
+from turnout.continuity.ids import LONGEST_ID, IdCodec, Kind, domain_hash
 from turnout.continuity.sealing import PRIVATE_ITEMS, Sealer
 from turnout.continuity.turns import turn_key
 from turnout.deployment import Deployment
 from turnout.errors import BadRequestError, NotFoundError
 from turnout.protocols import Store
 
-_RAW = re.compile(r"^(?:[a-z]{2,8}_)?[0-9a-fA-F-]{16,128}$")
+_RAW = re.compile(r"(?:[a-z]{2,8}_)?[0-9a-fA-F-]{16,128}")
 """What providers' own ids look like: hexadecimal, so that a damaged id of ours cannot pass for one."""
 RETENTION = 30 * 24 * 3600.0
 """Seconds a response stays at the provider (OpenAI and Azure: 30 days)."""
@@ -27,6 +27,8 @@ _MADE_HERE = "resp_tn_"
 """Responses that were translated: no provider knows them."""
 _TALKS = domain_hash("conversations kept by turnout")
 _NO_RESPONSE = "no response with this id"
+_BOUND = ("compaction", "item_reference")
+"""Items that mean nothing without their account."""
 
 
 Domains = Callable[[], set[str]]
@@ -37,7 +39,7 @@ def _none() -> set[str]:
     return set()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Origin:
     """Where the state that a request refers to lives; all None if it refers to none."""
 
@@ -92,13 +94,17 @@ class Continuity:
 
     # --- in
 
-    def find(self, response_id: str, tenant: str, only: Domains) -> Origin:
-        """The account that has a response. Raises NotFoundError for an id that is not ours."""
+    def find(self, response_id: str, tenant: str, only: Domains, query: Mapping[str, Any]) -> Origin:
+        """The account that has a response, and a query of it with the provider's own ids.
+
+        Raises NotFoundError for an id that is not ours, BadRequestError for what is no id.
+        """
         found = self._resolve(response_id, tenant, only, "response_id")
         draft = None
         if self._transcripts:
             draft = Draft(own=found.key, own_id=response_id, expand=found.kept_here_only)
-        return Origin({}, found.domain, found.prefer, found.upstream, draft=draft)
+        body = query if found.kept_here_only else self._query(query, tenant)
+        return Origin(body, found.domain, found.prefer, found.upstream, draft=draft)
 
     def locate(self, body: Mapping[str, Any], tenant: str, only: Domains) -> Origin:
         """Finds the account that a request belongs to, and puts the provider's own ids into it.
@@ -106,8 +112,9 @@ class Continuity:
         `only` tells the domains the called model group has, for raw ids. Raises NotFoundError for an id that is not
         ours (or whose account is not configured here), BadRequestError for one made with another secret.
 
-        A response, a conversation or a compaction lives on one account, and the call must go there. Reasoning only
-        has a `home`: elsewhere it is left out, and the result's route says so. What no account holds has a home too.
+        A response, a conversation, a compaction or an item that is referred to lives on one account, and the call must
+        go there. Reasoning only has a `home`: elsewhere it is left out, and the result's route says so. What no account
+        holds has a home too.
         """
         draft = Draft(body.get("input"), keep=body.get("store") is not False) if self._transcripts else None
         found: _Found | None = None
@@ -124,7 +131,7 @@ class Continuity:
         items = body.get("input")
         if isinstance(items, list | tuple):
             body, owners, home = self._items(body, cast("Sequence[object]", items), tenant)
-        held = [owners[index] for index in owners if _type_of(body["input"][index]) == "compaction"]
+        held = [owners[index] for index in owners if _type_of(body["input"][index]) in _BOUND]
         pin = held[-1] if held else None
         if body.get("conversation") is not None:
             body, draft = self._conversation(body, draft, tenant)
@@ -162,7 +169,7 @@ class Continuity:
                 continue
             rest = {name: value for name, value in fields.items() if name != "id"}
             try:
-                owned = self._codec.unwrap(token, tenant)
+                owned = self._codec.unwrap(token, tenant, "item")
             except NotFoundError:
                 owners[index] = domain
             else:
@@ -171,11 +178,11 @@ class Continuity:
             adopted.append(rest)
         return adopted, owners
 
-    def _resolve(self, token: str, tenant: str, only: Domains, name: str) -> _Found:
+    def _resolve(self, token: str, tenant: str, only: Domains, name: str, kind: Kind = "response") -> _Found:
         try:
-            owned = self._codec.unwrap(token, tenant)
+            owned = self._codec.unwrap(token, tenant, kind)
         except NotFoundError as error:
-            if self._accept_raw and _RAW.match(token):
+            if self._accept_raw and _RAW.fullmatch(token):
                 return self._raw(token, tenant, only)
             error.param = name
             raise
@@ -184,6 +191,16 @@ class Continuity:
             raise NotFoundError(_NO_RESPONSE, code="response_not_found", param=name)
         prefer = self._store.get(_key(tenant, owned.domain, owned.upstream))
         return _Found(domain, prefer, owned.upstream, turn_key(tenant, owned.domain, owned.upstream))
+
+    def _query(self, query: Mapping[str, Any], tenant: str) -> Mapping[str, Any]:
+        after: object = query.get("after")
+        if after is None:
+            return query
+        if not isinstance(after, str) or len(after) > LONGEST_ID or not (after.isascii() and after.isprintable()):
+            raise BadRequestError("after must be the id of an item", param="after")
+        if not self._codec.has_our_shape(after):
+            return query
+        return {**query, "after": self._resolve(after, tenant, _none, "after", "item").upstream}
 
     def _raw(self, token: str, tenant: str, only: Domains) -> _Found:
         """A provider's own id: accepted if the store knows it, or if there is but one account it can belong to."""
@@ -211,14 +228,18 @@ class Continuity:
                 continue
             fields = cast("Mapping[str, Any]", said)
             token = fields.get("id")
-            if not isinstance(token, str) or not self._codec.has_our_shape(token):
+            if not isinstance(token, str):
+                continue
+            if len(token) > LONGEST_ID:
+                raise BadRequestError(f"an id may have {LONGEST_ID} characters", param=f"input[{index}].id")
+            if not self._codec.has_our_shape(token):
                 continue
             if not self._codec.looks_owned(token):
                 raise BadRequestError(
                     "this item's id was made with another id_secret; add that secret to the list, or leave the id out",
                     param=f"input[{index}].id",
                 )
-            found = self._resolve(token, tenant, _none, f"input[{index}].id")
+            found = self._resolve(token, tenant, _none, f"input[{index}].id", "item")
             owners[index] = found.domain or ""
             if rewritten is None:
                 rewritten = list(items)
@@ -236,27 +257,24 @@ class Continuity:
             raise BadRequestError("conversation must be an id, or an object with an id", param="conversation")
         if body.get("previous_response_id") is not None:
             raise BadRequestError("give previous_response_id or conversation, not both", param="conversation")
-        if draft is None or not self._codec.has_our_shape(token):
+        if len(token) <= LONGEST_ID and not self._codec.has_our_shape(token):
             return body, draft
         own = self.conversation(token, tenant)
+        if draft is None:
+            raise _no_conversation()
         rest = {name: value for name, value in body.items() if name != "conversation"}
         return rest, replace(draft, conversation=own, conversation_id=token, expand=True, keep=True)
 
     def conversation(self, token: str, tenant: str) -> str:
         """Our own id of a conversation that is kept here. Raises NotFoundError."""
         try:
-            owned = self._codec.unwrap(token, tenant)
+            return self._codec.unwrap(token, tenant, "conversation").upstream
         except NotFoundError:
-            owned = None
-        if owned is None or owned.domain != _TALKS:
-            raise NotFoundError(
-                "no conversation with this id", code="conversation_not_found", param="conversation"
-            ) from None
-        return owned.upstream
+            raise _no_conversation() from None
 
     def conversation_id(self, own: str, tenant: str) -> str:
         """The id that the caller gets for a conversation."""
-        return self._codec.wrap(own, _TALKS, tenant)
+        return self._codec.wrap(own, _TALKS, tenant, "conversation")
 
     def _account_of_conversation(self, only: Domains) -> str | None:
         candidates = only()
@@ -287,7 +305,8 @@ class Continuity:
             self._store.set(_key(tenant, digest, upstream), deployment.id, RETENTION)
 
         wrap = partial(self._codec.wrap, domain=digest, tenant=tenant)
-        return Sealer(wrap, remember, self._own_items, stamps or {})
+        wrap_item = partial(wrap, kind="item")
+        return Sealer(wrap, wrap_item, remember, self._own_items, stamps or {})
 
     def forget(self, deployment: Deployment, tenant: str, upstream: str) -> None:
         """A response was deleted."""
@@ -296,6 +315,10 @@ class Continuity:
 
 def _key(tenant: str, digest: bytes, upstream: str) -> str:
     return f"response:{tenant}:{digest.hex()}:{upstream}"
+
+
+def _no_conversation() -> NotFoundError:
+    return NotFoundError("no conversation with this id", code="conversation_not_found", param="conversation")
 
 
 def _type_of(item: object) -> object:

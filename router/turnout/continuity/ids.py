@@ -1,10 +1,11 @@
 """Response ids that say, unforgeably, which account they belong to.
 
-    prefix + base64url( version | key id | domain | tag | flags | upstream id )
+    prefix + base64url( version | key id | domain | tag | upstream id )
 
 Deterministic: the same upstream id is always the same id here, on every surface and in every process that has the same
-secret. The tag is HMAC-SHA256 over everything else and the tenant, cut to 16 bytes; the domain is a hash, so an id
-tells nobody the name of an account. `prefix` is the upstream's own ("resp_", "rs_", ...).
+secret. The tag is HMAC-SHA256 over everything else, the tenant and the kind of thing that is named, cut to 16 bytes:
+the id of an item is no response's. The domain is a hash, so an id tells nobody the name of an account. `prefix` is the
+upstream's own ("resp_", "rs_", ...); a NUL in front of the upstream id says that it has none.
 """
 
 import base64
@@ -14,6 +15,7 @@ import hmac
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from turnout.errors import NotFoundError
 
@@ -22,9 +24,11 @@ _KEY_ID = 4
 _DOMAIN = 8
 _TAG = 16
 _HEAD = 1 + _KEY_ID + _DOMAIN + _TAG
-_PREFIX = re.compile(r"^[a-z]{1,8}$")
-_LONGEST = 1024
+_PREFIX = re.compile(r"[a-z]{1,8}")
+LONGEST_ID = 1024
 """Characters; anything longer is refused unread."""
+Kind = Literal["response", "item", "conversation"]
+"""What an id names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,63 +54,70 @@ class IdCodec:
     def __repr__(self) -> str:
         return f"IdCodec({len(self._keys)} keys)"
 
-    def wrap(self, upstream: str, domain: bytes, tenant: str = "") -> str:
+    def wrap(self, upstream: str, domain: bytes, tenant: str = "", kind: Kind = "response") -> str:
         """The id to hand out for a provider's id."""
         prefix, separator, rest = upstream.partition("_")
-        if not separator or not _PREFIX.match(prefix) or rest.startswith("\0"):
+        if not separator or not _PREFIX.fullmatch(prefix) or rest.startswith("\0"):
             prefix, rest = "resp", "\0" + upstream
         signed = bytes([_VERSION]) + self._signing + domain + rest.encode()
-        tag = self._tag(self._signing, prefix, signed, tenant)
+        tag = self._tag(self._signing, (tenant, kind, prefix), signed)
         head = signed[: 1 + _KEY_ID + _DOMAIN]
         packed = base64.urlsafe_b64encode(head + tag + rest.encode())
         return f"{prefix}_{packed.decode().rstrip('=')}"
 
-    def unwrap(self, token: str, tenant: str = "") -> Owned:
-        """What the id says. Raises NotFoundError, always with the same text, if we did not make it for this tenant."""
-        owned = self._verified(token, tenant) if len(token) <= _LONGEST else None
+    def unwrap(self, token: str, tenant: str = "", kind: Kind = "response") -> Owned:
+        """What the id says.
+
+        Raises NotFoundError, always with the same text, if we did not make it for this tenant and this kind of thing.
+        """
+        owned = self._verified(token, tenant, kind)
         if owned is None:
             raise NotFoundError("no response with this id", code="response_not_found")
         return owned
 
-    def _verified(self, token: str, tenant: str) -> Owned | None:
-        prefix, _, packed = token.partition("_")
-        try:
-            raw = base64.b64decode(packed + "=" * (-len(packed) % 4), altchars=b"-_", validate=True)
-            rest = raw[_HEAD:].decode()
-        except (binascii.Error, ValueError):
+    def _verified(self, token: str, tenant: str, kind: Kind) -> Owned | None:
+        prefix, raw = _unpacked(token)
+        key_id, tag = raw[1 : 1 + _KEY_ID], raw[_HEAD - _TAG : _HEAD]
+        if key_id not in self._keys:
             return None
-        head, tag = raw[: 1 + _KEY_ID + _DOMAIN], raw[1 + _KEY_ID + _DOMAIN : _HEAD]
-        key_id = head[1 : 1 + _KEY_ID]
-        if len(raw) <= _HEAD or head[0] != _VERSION or key_id not in self._keys:
+        signed = raw[: _HEAD - _TAG] + raw[_HEAD:]
+        if not hmac.compare_digest(tag, self._tag(key_id, (tenant, kind, prefix), signed)):
             return None
-        if base64.urlsafe_b64encode(raw).decode().rstrip("=") != packed:
-            return None
-        if not hmac.compare_digest(tag, self._tag(key_id, prefix, head + raw[_HEAD:], tenant)):
-            return None
+        rest = raw[_HEAD:].decode()
         upstream = rest[1:] if rest.startswith("\0") else f"{prefix}_{rest}"
-        return Owned(head[1 + _KEY_ID :], upstream)
+        return Owned(raw[1 + _KEY_ID : _HEAD - _TAG], upstream)
 
-    def _tag(self, key_id: bytes, prefix: str, signed: bytes, tenant: str) -> bytes:
-        bound = f"{len(tenant)}:{tenant}:{prefix}:".encode()
-        return hmac.digest(self._keys[key_id], bound + signed, "sha256")[:_TAG]
+    def _tag(self, key_id: bytes, bound: tuple[str, Kind, str], signed: bytes) -> bytes:
+        """The signature. A tenant may be any text: also one that is no valid Unicode."""
+        tenant, kind, prefix = bound
+        text = f"{len(tenant)}:{tenant}:{kind}:{prefix}:"
+        return hmac.digest(self._keys[key_id], text.encode("utf-8", "surrogatepass") + signed, "sha256")[:_TAG]
 
     def has_our_shape(self, token: str) -> bool:
         """True if the id looks like one of ours, whoever signed it."""
-        return _key_of(token) is not None
+        return bool(_unpacked(token)[1])
 
     def looks_owned(self, token: str) -> bool:
         """True if the id names one of our keys. It says nothing of the signature."""
-        return _key_of(token) in self._keys
+        return _unpacked(token)[1][1 : 1 + _KEY_ID] in self._keys
 
 
-def _key_of(token: str) -> bytes | None:
-    """The key id of an id of our shape, None for any other text."""
-    _, _, packed = token[:_LONGEST].partition("_")
+def _unpacked(token: str) -> tuple[str, bytes]:
+    """Prefix and content of an id of our shape, no content for any other text. Reads `LONGEST_ID` characters at most.
+
+    There is one way to write an id: what decodes to the same bytes by another spelling has not our shape.
+    """
+    if len(token) > LONGEST_ID or not token.isascii():
+        return "", b""
+    prefix, _, packed = token.partition("_")
     try:
         raw = base64.b64decode(packed + "=" * (-len(packed) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    return raw[1 : 1 + _KEY_ID] if len(raw) > _HEAD and raw[0] == _VERSION else None
+    except binascii.Error:
+        return "", b""
+    ours = len(raw) > _HEAD and raw[0] == _VERSION and _PREFIX.fullmatch(prefix)
+    if not ours or base64.urlsafe_b64encode(raw).decode().rstrip("=") != packed:
+        return "", b""
+    return prefix, raw
 
 
 def _key_id(secret: str) -> bytes:

@@ -15,6 +15,7 @@ class Sealer:
     """Wraps ids on results and events."""
 
     wrap: Callable[[str], str]
+    wrap_item: Callable[[str], str]
     remember: Callable[[str], None]
     own_items: bool = True
     """Items that only their account can read get an id of ours too."""
@@ -38,6 +39,9 @@ class Sealer:
             setattr(fields, name, value)
         for item in [*(getattr(result, "output", None) or ()), *(getattr(result, "data", None) or ())]:
             self.item(item)
+        for name in ("first_id", "last_id"):
+            if getattr(result, name, None) in self.wrapped:
+                setattr(fields, name, self.wrapped[getattr(result, name)])
 
     def item(self, item: Any) -> None:
         """Wraps the id of an item that only its account can read."""
@@ -48,7 +52,7 @@ class Sealer:
             and item.id
         ):
             upstream = item.id
-            item.id = self.wrapped[upstream] = self.wrap(upstream)
+            item.id = self.wrapped[upstream] = self.wrap_item(upstream)
 
     def event(self, event: StreamEvent) -> None:
         """Wraps the ids on one event, the same way as on the complete result."""
@@ -64,4 +68,4 @@ class Sealer:
             if fields.item_id in self.wrapped:
                 fields.item_id = self.wrapped[fields.item_id]
             elif event.type.startswith("response.reasoning"):
-                fields.item_id = self.wrap(fields.item_id)
+                fields.item_id = self.wrap_item(fields.item_id)

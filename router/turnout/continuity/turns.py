@@ -19,7 +19,7 @@ GONE = b""
 """Stands in a store for a turn that was deleted, so that a copy elsewhere cannot bring it back."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Turn:
     """One response with its input, both as the caller saw them (ids of ours)."""
 
@@ -49,12 +49,17 @@ class Turn:
 
 def turn_key(tenant: str, domain: bytes, upstream: str) -> str:
     """The key of a turn, 40 hexadecimal characters."""
-    return _hashed(b"turnout turn", f"{len(tenant)}:{tenant}:".encode() + domain + upstream.encode())
+    return _hashed(b"turnout turn", _text(f"{len(tenant)}:{tenant}:") + domain + _text(upstream))
 
 
 def conversation_key(tenant: str, conversation_id: str) -> str:
     """The key of a conversation's record."""
-    return _hashed(b"turnout talk", f"{len(tenant)}:{tenant}:{conversation_id}".encode())
+    return _hashed(b"turnout talk", _text(f"{len(tenant)}:{tenant}:{conversation_id}"))
+
+
+def _text(text: str) -> bytes:
+    """Any text as bytes, also a tenant that is no valid Unicode."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _hashed(person: bytes, content: bytes) -> str:
@@ -96,7 +101,7 @@ def unpack(value: bytes) -> Turn | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Talk:
     """A conversation that is kept here: its last turn, and what the caller wrote on it."""
 
