@@ -51,7 +51,7 @@ class Dispatcher:
         """Serves one call: a complete result, or a stream that has begun."""
         if self._begin is not None:
             self._begin()
-        call, destination = self._builder.build(operation, model, response_id, given)
+        call, destination = await self._built(io, operation, model, response_id, given)
         try:
             if call.draft is None or self._transcripts is None:
                 return await self._serve(call, destination, io)
@@ -59,6 +59,18 @@ class Dispatcher:
         except TurnoutError as error:
             self._report_error(call, error, io)
             raise
+
+    async def _built(
+        self, io: IO, operation: Operation, model: str | None, response_id: str | None, given: Mapping[str, Any]
+    ) -> tuple[Call, Destination]:
+        """The call; for an id that only another process has seen, after asking."""
+        try:
+            return self._builder.build(operation, model, response_id, given)
+        except NotFoundError:
+            token, tenant = response_id or given.get("previous_response_id"), str(given.get("tenant") or "")
+            if not await self._continuity.learn(token, tenant, io):
+                raise
+        return self._builder.build(operation, model, response_id, given)
 
     async def _serve(self, call: Call, destination: Destination, io: IO) -> Result | StreamCore:
         if call.stream:

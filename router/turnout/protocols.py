@@ -57,6 +57,15 @@ class Store(Protocol):
         ...
 
 
+@runtime_checkable
+class Askable(Protocol):
+    """The optional part of a store that other processes share: what it does not know here it can be asked for."""
+
+    def lookup(self, keys: Sequence[str], waiter: "Wakes | None" = None) -> "Job":
+        """Asks for keys; the job's value is a mapping of those that are known, and `get` knows them from then on."""
+        ...
+
+
 class TurnStore(Protocol):
     """Keeps the turns of conversations: bytes under keys of 40 hexadecimal characters, each with a time to live.
 

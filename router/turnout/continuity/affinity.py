@@ -16,8 +16,9 @@ from turnout.continuity.ids import LONGEST_ID, IdCodec, Kind, domain_hash
 from turnout.continuity.sealing import PRIVATE_ITEMS, Sealer
 from turnout.continuity.turns import turn_key
 from turnout.deployment import Deployment
+from turnout.engine.port import IO
 from turnout.errors import BadRequestError, NotFoundError
-from turnout.protocols import Store
+from turnout.protocols import Askable, Store
 
 _RAW = re.compile(r"(?:[a-z]{2,8}_)?[0-9a-fA-F-]{16,128}")
 """What providers' own ids look like: hexadecimal, so that a damaged id of ours cannot pass for one."""
@@ -25,6 +26,8 @@ RETENTION = 30 * 24 * 3600.0
 """Seconds a response stays at the provider (OpenAI and Azure: 30 days)."""
 _MADE_HERE = "resp_tn_"
 """Responses that were translated: no provider knows them."""
+_LONGEST_QUESTION = 0.25
+"""Seconds to wait for the other processes' word, where the answer would be a 404 without it."""
 _TALKS = domain_hash("conversations kept by turnout")
 _NO_RESPONSE = "no response with this id"
 _BOUND = ("compaction", "item_reference")
@@ -142,6 +145,20 @@ class Continuity:
         elif body.get("conversation") is not None:
             pin = pin or self._account_of_conversation(only)
         return Origin(body, pin, None if found is None else found.prefer, None, home, owners, draft)
+
+    async def learn(self, token: object, tenant: str, io: IO) -> bool:
+        """Asks the other processes whose account a provider's own id belongs to; True if one of them knew."""
+        store = self._store
+        if not self._accept_raw or not isinstance(store, Askable) or not isinstance(token, str):
+            return False
+        if not _RAW.fullmatch(token):
+            return False
+        waiter = io.waiter()
+        job = store.lookup([_key(tenant, self._hash(domain), token) for domain in list(self._domains)], waiter)
+        give_up = io.now() + _LONGEST_QUESTION
+        while not job.done and (left := give_up - io.now()) > 0:
+            await io.wait(waiter, left)
+        return job.done and job.error is None and bool(job.value)
 
     def key_of(self, response_id: str, tenant: str) -> str | None:
         """The key of the turn of a response that we handed out."""
