@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from turnout.cache.fleet_limits import FleetLimits
 from turnout.cache.guarded import GuardedStore
 from turnout.cache.memory import MemoryStore
 from turnout.cache.redis_client import RedisClient
@@ -26,6 +27,7 @@ from turnout.engine.fleet import Fleet
 from turnout.engine.journey import Rules
 from turnout.engine.names import Names
 from turnout.engine.port import IO
+from turnout.limits.allowance import LeasePolicy
 from turnout.limits.book import LimitBook
 from turnout.protocols import PreCallCheck, Store, Strategy
 from turnout.strategies import STRATEGIES
@@ -52,6 +54,8 @@ class Parts:
 
     def close(self) -> None:
         """Ends the threads that work for this Router, each within a second. A later call starts them again."""
+        if self.fleet.limits.shares is not None:
+            self.fleet.limits.shares.leave()
         if self.shared is not None:
             self.shared.close(_LAST_WORD)
         if self.transcripts is not None:
@@ -104,6 +108,9 @@ def _shared(settings: Settings, fleet: Fleet, io: IO) -> SharedState | None:
         return None
     shared = SharedState(RedisClient(settings.redis))
     SharedCooldowns(fleet, io.now, shared)
+    policy = LeasePolicy(**settings.limits_without_store)
+    limits = fleet.limits.shares = FleetLimits(fleet.update, io.now, namespace=shared.namespace, policy=policy)
+    limits.wake = shared.add(limits)
     return shared
 
 

@@ -92,7 +92,7 @@ class FleetLimits:
         if key is not None:
             key.closing = True
 
-    # --- called by a thread in the background
+    # --- the exchange, by a thread in the background
 
     def exchange(self, client: Any) -> None:
         """Makes the exchanges that are due, in few round trips. `client` is a redis.Redis or a RedisCluster.
@@ -104,11 +104,15 @@ class FleetLimits:
         for start in range(0, len(due), _BATCH):
             self._exchange(client, due[start : start + _BATCH])
 
-    def leave(self, client: Any) -> None:
-        """Reports everything and gives all leases back, before the process ends. Raises what redis raises."""
-        for key in self._keys.values():
-            key.closing = True
-        self.exchange(client)
+    def leave(self) -> None:
+        """With the next exchange everything is reported and all leases are given back: this process may end."""
+
+        def change() -> Iterable[str]:
+            for key in self._keys.values():
+                key.rest(self._now())
+            return ()
+
+        self._update(change, self._now())
 
     def _exchange(self, client: Any, keys: Sequence[SharedKey]) -> None:
         begun = [self._begin(key) for key in keys]

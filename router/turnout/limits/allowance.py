@@ -296,6 +296,12 @@ class SharedKey:
             if self.store.wake is not None:
                 self.store.wake()
 
+    def rest(self, now: float) -> None:
+        """As after a long time without a call."""
+        if self.used_at > -inf:
+            self.used_at = -inf
+            self.asked_at = now
+
     def is_due(self, now: float) -> bool:
         """True if an exchange is to be made: asked for, or to renew the lease, give it back or see to the memory."""
         policy, since = self.store.policy, now - self.exchanged_at

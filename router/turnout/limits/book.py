@@ -19,6 +19,10 @@ class Shares(Protocol):
         """The deployment is gone."""
         ...
 
+    def leave(self) -> None:
+        """This process may end. Called without the lock."""
+        ...
+
 
 class LimitBook:
     """Makes and unmakes the limits of deployments. `provider_budgets` are shared by a provider's deployments."""

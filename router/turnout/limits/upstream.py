@@ -18,10 +18,10 @@ _OPENAI: tuple[tuple[Unit, str], ...] = (("requests", "requests"), ("tokens", "t
 _ANTHROPIC: tuple[tuple[Unit, str], ...] = (
     ("requests", "requests"), ("tokens", "tokens"), ("input", "input-tokens"), ("output", "output-tokens"),
 )  # fmt: skip
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?", re.ASCII)
 _SECONDS = (86_400.0, 3600.0, 60.0, 1.0, 0.001)
-_WHOLE = re.compile(r"\d{1,15}")
-_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?")
+_WHOLE = re.compile(r"\d{1,15}", re.ASCII)
+_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 
 
 @dataclass(slots=True)
