@@ -8,7 +8,7 @@ from typing import Any
 from turnout.calls import CallBuilder
 from turnout.context import AttemptFinished, Call, CallFinished, Sink
 from turnout.continuity.affinity import Continuity
-from turnout.continuity.kept import answer, erase_chain, instead
+from turnout.continuity.kept import answer, instead, turns_before
 from turnout.continuity.sealing import Sealer
 from turnout.continuity.transcripts import Transcripts, stamp
 from turnout.engine.fleet import Fleet
@@ -21,7 +21,7 @@ from turnout.engine.settling import settle_success
 from turnout.errors import APIError, NotFoundError, PinnedUnavailable, TurnoutError
 from turnout.streams import Keep, StreamCore
 from turnout_adapters.adapter import Operation
-from turnout_adapters.types import DeletedResponse, Response, Result
+from turnout_adapters.types import Response, Result
 
 
 class Dispatcher:
@@ -90,31 +90,33 @@ class Dispatcher:
         self, call: Call, destination: Destination, transcripts: Transcripts, io: IO
     ) -> Result | StreamCore:
         """Serves what is kept here, and what an account that is down cannot serve; the rest as any call."""
-        draft = call.draft
-        if draft is not None and draft.own is not None:
-            if draft.whole_chain:
-                await self._delete_chain(call, transcripts, io)
-            elif draft.expand:
-                return await answer(transcripts, call, io)
-            elif call.operation == "delete":
-                await transcripts.erase([draft.own], io)
-            if draft.expand:
-                return DeletedResponse(id=draft.own_id)
-        call = await transcripts.expand(call, io)
-        try:
-            return await self._serve(call, destination, io)
-        except (APIError, PinnedUnavailable) as error:
-            kept = await instead(transcripts, call, error, io)
-            if kept is None:
-                raise
-            return kept
+        kept = await self._kept(call, transcripts, io)
+        if kept is None:
+            call = await transcripts.expand(call, io)
+            try:
+                return await self._serve(call, destination, io)
+            except (APIError, PinnedUnavailable) as error:
+                kept = await instead(transcripts, call, error, io)
+                if kept is None:
+                    raise
+        for sink in self._sinks:
+            sink(CallFinished(call.operation, call.model, io.now() - call.started, kept.about.route))
+        return kept
 
-    async def _delete_chain(self, call: Call, transcripts: Transcripts, io: IO) -> None:
-        """Deletes what came before a response, here and where accounts hold it too."""
-        for turn in await erase_chain(transcripts, call, io):
-            if turn.response is not None:
+    async def _kept(self, call: Call, transcripts: Transcripts, io: IO) -> Result | None:
+        """The result of an operation on a response that no account has; a deletion begins here in any case."""
+        draft = call.draft
+        if draft is None or draft.own is None:
+            return None
+        if draft.whole_chain:
+            for turn in await turns_before(transcripts, call, io):
                 with suppress(NotFoundError):
-                    await self.run(io, "delete", None, str(turn.response["id"]), {"tenant": call.tenant})
+                    await self.run(io, "delete", None, str(turn["id"]), {"tenant": call.tenant})
+        if draft.expand:
+            return await answer(transcripts, call, io)
+        if call.operation == "delete":
+            await transcripts.erase([draft.own], io)
+        return None
 
     async def _result(self, served: Served[Result], io: IO) -> Result:
         result, lease, call = served.answer, served.lease, served.call

@@ -6,7 +6,6 @@ from typing import Any, cast
 
 from turnout.context import Call
 from turnout.continuity.transcripts import Transcripts
-from turnout.continuity.turns import Turn
 from turnout.engine.decide import verdict
 from turnout.engine.port import IO
 from turnout.errors import APIError, BadRequestError, NotFoundError, PinnedUnavailable, TurnoutError
@@ -50,14 +49,17 @@ async def instead(transcripts: Transcripts, call: Call, error: TurnoutError, io:
     return await answer(transcripts, call, io, "replayed")
 
 
-async def erase_chain(transcripts: Transcripts, call: Call, io: IO) -> list[Turn]:
-    """Deletes a response and all before it from the transcript; returns those that an account holds too."""
+async def turns_before(transcripts: Transcripts, call: Call, io: IO) -> list[Mapping[str, Any]]:
+    """The responses that came before one, oldest first, as far back as they are still kept.
+
+    They are to be deleted: what was put between them without a call goes at once, since it has no id to be named by.
+    """
     key = call.draft.own if call.draft is not None else None
-    linked = None if key is None else await transcripts.linked(key, io)
+    linked = None if key is None else await transcripts.linked(key, io, holes=True)
     if linked is None:
         raise NotFoundError("no response with this id", code="response_not_found", param="response_id")
-    await transcripts.erase([one for one, _ in linked], io)
-    return [turn for one, turn in linked if turn.native and one != key]
+    await transcripts.erase([one for one, turn in linked if turn.response is None], io)
+    return [turn.response for one, turn in reversed(linked) if turn.response is not None and one != key]
 
 
 async def _input_of(transcripts: Transcripts, key: str, io: IO) -> list[Any]:

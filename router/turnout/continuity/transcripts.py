@@ -56,16 +56,16 @@ class Transcripts:
         linked = await self.linked(key, io)
         return None if linked is None else [turn for _, turn in reversed(linked)]
 
-    async def linked(self, key: str, io: IO) -> list[tuple[str, Turn]] | None:
-        """As `chain`, newest first, with keys."""
+    async def linked(self, key: str, io: IO, *, holes: bool = False) -> list[tuple[str, Turn]] | None:
+        """As `chain`, newest first, with keys. With `holes` it ends where one is."""
         found: list[tuple[str, Turn]] = []
         wanted: Sequence[str] = [key]
         while wanted:
             for one, value in zip(wanted, await self.shelf.read(wanted, io), strict=True):
                 turn = None if value is None else unpack(value)
                 if turn is None:
-                    if not found:
-                        return None
+                    if holes or not found:
+                        return found or None
                     raise NotFoundError(_UNREADABLE, code="previous_response_not_found", param=_PREVIOUS)
                 found.append((one, turn))
             wanted = found[-1][1].path
