@@ -11,7 +11,8 @@ from turnout.protocols import Background, TurnStore
 
 _NEAR_BYTES = 64 * 2**20
 """Bytes kept in this process in front of a store that is shared."""
-_SQL_THREADS = 4
+_PATIENCE = 2.0
+"""Seconds after which a store of the user's is held to hang."""
 
 
 class Turns(NamedTuple):
@@ -46,15 +47,15 @@ def _far(chosen: Any, redis: RedisSettings | None) -> tuple[TurnStore, Backgroun
 
         return redis_turns(redis)
     if isinstance(chosen, str):
-        from turnout.cache.sql_turns import SQLTurns  # noqa: PLC0415 (SQLAlchemy comes with the extra)
+        from turnout.cache.sql_turns import sql_turns  # noqa: PLC0415 (SQLAlchemy comes with the extra)
 
-        chosen = SQLTurns(chosen)
+        return sql_turns(chosen)
     if not getattr(chosen, "remote", True):
         return chosen, None
     from turnout.cache.background import Background as Threads  # noqa: PLC0415 (threads, for who needs them)
 
     probe = "0" * 40
-    return chosen, Threads("transcripts", lambda: chosen.read([probe]), threads=_SQL_THREADS)
+    return chosen, Threads("transcripts", lambda: chosen.read([probe]), patience=_PATIENCE)
 
 
 def _sealed(store: TurnStore, settings: TranscriptSettings, secrets: tuple[str, ...]) -> TurnStore:

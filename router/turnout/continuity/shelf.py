@@ -86,14 +86,14 @@ class Shelf:
         return bool(job.value)
 
     async def erase(self, keys: Sequence[str], io: IO) -> None:
-        """Deletes the entries for good. Raises PinnedUnavailable if the far store cannot be told."""
+        """Deletes the entries for good. Raises PinnedUnavailable if the far store could not be told yet."""
         graves = dict.fromkeys(keys, GONE)
-        if self._far is not None:
-            far = self._far
-            if await self._do(lambda: far.write(graves, self._ttl), io, _LONGEST_READ) is None:
-                raise PinnedUnavailable(UNREACHABLE, retry_after=1.0)
-        self._settle(keys)
         self._near.write(graves, self._ttl)
+        if self._far is None:
+            return
+        self._owe(keys)
+        if await self._do(lambda: self._pay(graves, ()), io, _LONGEST_READ) is None:
+            raise PinnedUnavailable(UNREACHABLE, retry_after=1.0)
 
     def close(self, timeout: float = 1.0) -> None:
         """Lets the far store finish, for so many seconds."""
@@ -126,11 +126,17 @@ class Shelf:
             return
         with self._lock:
             owed = [key for key, _ in zip(self._owed, range(_OWED_AT_ONCE), strict=False) if key not in entries]
-        late = {key: value for key, value in zip(owed, self._near.read(owed), strict=True) if value is not None}
-        self._far.write({**late, **entries}, self._ttl)
+        self._far.write({**self._late(self._far, owed), **entries}, self._ttl)
         if touched:
             self._far.touch(touched, self._ttl)
         self._settle([*owed, *entries])
+
+    def _late(self, far: TurnStore, owed: Sequence[str]) -> dict[str, bytes]:
+        """Entries that the far store missed, as they are now; not those that another process deleted meanwhile."""
+        if not owed:
+            return {}
+        pairs = zip(owed, self._near.read(owed), far.read(owed), strict=True)
+        return {key: mine for key, mine, theirs in pairs if mine is not None and (theirs is None or mine == GONE)}
 
     def _owe(self, keys: Iterable[str]) -> None:
         with self._lock:
@@ -145,12 +151,12 @@ class Shelf:
 
     def _agree(self, keys: Sequence[str], near: Sequence[bytes | None], far: Sequence[bytes | None]) -> None:
         """After both were read: deletions and what is new come near, what was lost goes back to the far store."""
-        missing: dict[str, bytes] = {}
+        missing: list[str] = []
         for key, mine, theirs in zip(keys, near, far, strict=True):
             if theirs is None and mine:
-                missing[key] = mine
+                missing.append(key)
             elif theirs is not None and theirs != mine:
                 self._near.write({key: theirs}, self._ttl)
         if missing and self._background is not None:
             self._owe(missing)
-            self._background.submit(lambda: self._pay(missing, ()))
+            self._background.submit(lambda: self._pay({}, ()))
