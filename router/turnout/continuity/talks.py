@@ -52,7 +52,7 @@ class Talks:
         talk = await self._transcripts.talk(tenant, own, io)
         keys = [conversation_key(tenant, own)]
         if items and talk.head is not None:
-            keys += [key for key, _ in await self._transcripts.linked(talk.head, io) or ()]
+            keys += [key for key, _ in await self._transcripts.linked(talk.head, io, holes=True) or ()]
         await self._transcripts.erase(keys, io)
         return DeletedConversation(id=token)
 

@@ -5,6 +5,7 @@ and `conversation` their meaning. Elsewhere it is a second copy, for the day the
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from threading import Lock
 from typing import Any
@@ -57,18 +58,22 @@ class Transcripts:
         return None if linked is None else [turn for _, turn in reversed(linked)]
 
     async def linked(self, key: str, io: IO, *, holes: bool = False) -> list[tuple[str, Turn]] | None:
-        """As `chain`, newest first, with keys. With `holes` it ends where one is."""
+        """As `chain`, newest first, with keys. With `holes` what is gone is left out."""
         found: list[tuple[str, Turn]] = []
         wanted: Sequence[str] = [key]
+        seen = {key}
         while wanted:
+            last = len(found)
             for one, value in zip(wanted, await self.shelf.read(wanted, io), strict=True):
                 turn = None if value is None else unpack(value)
-                if turn is None:
-                    if holes or not found:
-                        return found or None
-                    raise NotFoundError(_UNREADABLE, code="previous_response_not_found", param=_PREVIOUS)
-                found.append((one, turn))
-            wanted = found[-1][1].path
+                if turn is not None:
+                    found.append((one, turn))
+            if not found or found[0][0] != key:
+                return None
+            if len(found) < len(seen) and not holes:
+                raise NotFoundError(_UNREADABLE, code="previous_response_not_found", param=_PREVIOUS)
+            wanted = [one for one in found[-1][1].path if one not in seen] if len(found) > last else ()
+            seen.update(wanted)
         self._remember(key, found[0][1].path)
         return found
 
@@ -134,6 +139,8 @@ class Transcripts:
         draft = call.draft
         if draft is None or not draft.keep or call.operation != "create":
             return False
+        if draft.conversation is None and _store_of(call, deployment) is False:
+            return False
         return self._policy.every or draft.conversation is not None or not is_native(call, deployment)
 
     async def keep(self, call: Call, lease: Lease, io: IO, response: Response) -> None:
@@ -156,9 +163,11 @@ class Transcripts:
         )
         packed = pack(turn)
         if len(packed) > self._policy.max_turn_bytes:
+            why = f"with its input it has {len(packed)} bytes, max_turn_bytes is {self._policy.max_turn_bytes}"
+            if draft.conversation is not None:
+                raise BadRequestError(f"the response cannot be added to the conversation: {why}", param="conversation")
             if not turn.native:
                 response.store = False  # pyright: ignore[reportAttributeAccessIssue] (an open field)
-            why = f"with its input it has {len(packed)} bytes, max_turn_bytes is {self._policy.max_turn_bytes}"
             lease.warnings += (f"the response was not kept: {why}",)
             return
         await self.shelf.write({key: packed}, io, turn.path)
@@ -175,9 +184,14 @@ class Transcripts:
         draft = call.draft
         if draft is None or draft.own is None or response.status not in ("completed", "incomplete"):
             return
-        turn = await self.turn(draft.own, io)
-        if turn is not None and not turn.finished:
-            await self.shelf.write({draft.own: pack(replace(turn, response=response.to_dict()))}, io, turn.path)
+        value = (await self.shelf.read([draft.own], io))[0]
+        turn = None if value is None else unpack(value)
+        if turn is None or turn.finished:
+            return
+        packed = pack(replace(turn, response=response.to_dict()))
+        if len(packed) <= self._policy.max_turn_bytes:
+            with suppress(PinnedUnavailable):
+                await self.shelf.swap(draft.own, value, packed, io)
 
     async def erase(self, keys: Sequence[str], io: IO) -> None:
         """Deletes turns for good."""
@@ -223,6 +237,8 @@ class Transcripts:
         record = conversation_key(tenant, conversation_id)
         for _ in range(_SWAPS):
             talk = await self.talk(tenant, conversation_id, io)
+            if talk.head == key:
+                return
             if talk.head != turn.parent:
                 before = None if talk.head is None else await self.turn(talk.head, io)
                 path = () if talk.head is None or before is None else (talk.head, *before.path)[:PATH]
@@ -237,8 +253,21 @@ class Transcripts:
         """Puts items into a conversation, without a call."""
         talk = await self.talk(tenant, conversation_id, io)
         turn = Turn(path=() if talk.head is None else (talk.head,), given=[plain(item) for item in items])
-        await self.shelf.write({key: pack(turn)}, io, turn.path)
+        packed = pack(turn)
+        if len(packed) > self._policy.max_turn_bytes:
+            most = self._policy.max_turn_bytes
+            raise BadRequestError(f"the items have {len(packed)} bytes, max_turn_bytes is {most}", param="items")
+        await self.shelf.write({key: packed}, io, turn.path)
         await self._append(tenant, conversation_id, key, turn, io)
+
+
+def _store_of(call: Call, deployment: Deployment) -> object:
+    """`store` as it is asked of the deployment: by the caller, else by its row."""
+    spec = deployment.spec
+    for fields in (call.extra_body, spec.extra_body, call.body, spec.defaults):
+        if "store" in fields:
+            return fields["store"]
+    return None
 
 
 def is_native(call: Call, deployment: Deployment) -> bool:
