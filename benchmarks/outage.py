@@ -114,6 +114,8 @@ class Tally:
     promise: str
     conversations: int
     cut: bool = False
+    deadline: float = PATIENCE
+    """Seconds that a call had after the death."""
     complete: int = 0
     """All turns answered, every answer from the whole history."""
     silent: int = 0
@@ -151,7 +153,7 @@ class Tally:
         else:
             self.errors[type(one.error).__name__] += 1
             self.untyped += not isinstance(one.error, TurnoutError)
-            self.late += one.seconds > DEADLINE + LATE
+            self.late += one.seconds > self.deadline + LATE
         self.example = self.example or ("" if one.error is None else f"{type(one.error).__name__}: {one.error}")
 
     def broken_promises(self) -> list[str]:
@@ -242,7 +244,8 @@ class Outage:
 
 async def measure(scenario: Scenario, contender: Contender, count: int, turns: int, seed: int) -> Tally:
     """All conversations of a scenario, one run for each victim."""
-    tally = Tally(scenario.title, contender.name, contender.promise, count, cut=scenario.cut)
+    deadline = contender.settings.get("timeout", PATIENCE)
+    tally = Tally(scenario.title, contender.name, contender.promise, count, scenario.cut, deadline)
     shares = [count // len(scenario.victims)] * len(scenario.victims)
     shares[0] += count - sum(shares)
     words: list[str] = []
@@ -254,7 +257,7 @@ async def measure(scenario: Scenario, contender: Contender, count: int, turns: i
             try:
                 tally.seconds += await Outage(scenario, contender, victim, them).run(cloud, router, turns)
             finally:
-                if isinstance(router, Router):
+                if hasattr(router, "aclose"):  # LiteLLM's has nothing of the kind
                     await router.aclose()
                     router.close()
             for upstream in cloud.regions.values():

@@ -23,7 +23,7 @@ PART_FIELDS = frozenset(
     videoMetadata mediaResolution toolCall toolResponse partMetadata
     """.split()
 )
-_PATH = re.compile(r"^/v1beta/models/([\w.-]+):(generateContent|streamGenerateContent)$")
+_PATH = re.compile(r"^/v1beta/models/[\w.-]+:(generateContent|streamGenerateContent)$")
 _UNKNOWN = 'Invalid JSON payload received. Unknown name "{name}"'
 _STATUSES = {
     400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND",
@@ -49,9 +49,7 @@ class GeminiRegion(StatelessRegion):
 
     def converse(self, path: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> Answer:  # noqa: ARG002
         """The next content."""
-        found = _PATH.match(path)
-        if found is None:
-            raise Refused("path", "no such method")
+        model, _, verb = path.rpartition("/")[2].partition(":")
         contents = check_request(body)
         self._check_signatures(contents)
         turns = [heard for content in contents for heard in hear(content)]
@@ -60,8 +58,8 @@ class GeminiRegion(StatelessRegion):
         tools = [str(one["name"]) for one in declared] if calling.get("mode") != "NONE" else []
         reply = reply_to(turns, tools, self._rng, must_call=calling.get("mode") == "ANY")
         thinks = "thinkingConfig" in fields_of(body.get("generationConfig"))
-        answer = self._content(found[1], body, reply, thinks=thinks)
-        return Answer(200, answer, stream=found[2] == "streamGenerateContent")
+        answer = self._content(model, body, reply, thinks=thinks)
+        return Answer(200, answer, stream=verb == "streamGenerateContent")
 
     def frames(self, answer: Answer) -> Iterator[Frame]:
         """The answer in chunks, each of which is an answer in form."""
