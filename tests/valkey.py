@@ -117,7 +117,13 @@ class ValkeyServer:
     def follow(self, master: "ValkeyServer") -> None:
         """Makes it a replica, and waits until it has the master's data."""
         self.ask("REPLICAOF", "127.0.0.1", master.port)
-        eventually(lambda: "master_link_status:up" in self.ask_text("INFO", "replication"), "a replica in step")
+        eventually(self._in_step, "a replica in step")
+
+    def _in_step(self) -> bool:
+        try:
+            return "master_link_status:up" in self.ask_text("INFO", "replication")
+        except redis.ConnectionError:  # a Sentinel that makes it a replica closes its clients' connections
+            return False
 
     def ask_text(self, *command: Any) -> str:
         """As `ask`, without the client's reading of the answer."""
@@ -230,9 +236,10 @@ class ValkeySentinel(_Several):
 
     def _config(self) -> str:
         name = self.service
+        # a Sentinel pings once a second: with less patience it takes a healthy server for a dead one
         return (
             f"sentinel monitor {name} 127.0.0.1 {self.master.port} 1\n"
-            f"sentinel down-after-milliseconds {name} 400\n"
+            f"sentinel down-after-milliseconds {name} 1500\n"
             f"sentinel failover-timeout {name} 2000\n"
         )
 

@@ -16,8 +16,10 @@ from turnout.cache.health import Health
 from turnout.protocols import Wakes
 
 _SMOOTHING = 0.1
-_LATE = 0.05
-"""Seconds after which nobody is advised to wait for the store; long before it is held to be down."""
+_LATE = 10.0
+"""Work that takes so many times as long as is typical is late: nobody should wait for the store ..."""
+_LEAST_LATE = 0.01
+"""... but not before so many seconds. Both come long before the store is held to be down."""
 _NO_ANSWER = TimeoutError("the store does not answer")
 
 
@@ -82,7 +84,7 @@ class Background:
     @property
     def healthy(self) -> bool:
         """False while the store cannot be reached, or an answer is late: nobody should wait for it."""
-        return not self._health.down and self._longest() < _LATE
+        return not self._health.down and self._longest() < max(_LATE * self._typical, _LEAST_LATE)
 
     @property
     def typical(self) -> float:

@@ -37,7 +37,6 @@ class SharedState:
         self._interval = interval
         self._participants: list[Participant] = []
         self._on_failure: list[Callable[[BaseException], None]] = []
-        self._on_close: list[Callable[[Any], None]] = []
         self._begin()
         in_forked_children(self._begin)
 
@@ -62,21 +61,15 @@ class SharedState:
         return not self._health.down and (since is None or time.monotonic() - since < _LATE)
 
     def add(
-        self,
-        participant: Participant,
-        on_failure: Callable[[BaseException], None] | None = None,
-        on_close: Callable[[Any], None] | None = None,
+        self, participant: Participant, on_failure: Callable[[BaseException], None] | None = None
     ) -> Callable[[], None]:
         """Lets something take part; returns what asks for an exchange soon.
 
         `on_failure` is told, in the thread, of every exchange that failed, whether or not this part of it was reached.
-        `on_close` is given the client for a last word.
         """
         self._participants.append(participant)
         if on_failure is not None:
             self._on_failure.append(on_failure)
-        if on_close is not None:
-            self._on_close.append(on_close)
         return self.wake
 
     def wake(self) -> None:
@@ -113,10 +106,10 @@ class SharedState:
                 ended.wait(self._health.next_pause())
             self._news.clear()
         if not self._health.down:
-            self._exchange(last=True)
+            self._exchange()
         self._client.drop()
 
-    def _exchange(self, *, last: bool = False) -> bool:
+    def _exchange(self) -> bool:
         """True if it worked."""
         self._since = time.monotonic()
         try:
@@ -125,8 +118,6 @@ class SharedState:
             with self._client.dropped_on_failure() as client:
                 for participant in self._participants:
                     participant.exchange(client)
-                for leave in self._on_close if last else ():
-                    leave(client)
         except Exception as error:  # noqa: BLE001 (redis-py raises more than RedisError)
             self._health.failed(error)
             for told in self._on_failure:
