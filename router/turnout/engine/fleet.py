@@ -162,7 +162,7 @@ class Fleet:
                 fit = self._fit(candidates, call, group)
                 while fit:
                     chosen, by_key = self._pick(fit, pick, group)
-                    if tries.made and not tries.announced and not self._may_retry(group, chosen, now):
+                    if tries.must_pay(group.name) and not self._may_retry(group, chosen, now):
                         over_budget = True
                         fit = [one for one in fit if budget.is_free(one, now)]
                     elif (lease := self._take(destination, chosen, call, tries, now)) is not None:
@@ -239,7 +239,7 @@ class Fleet:
             self._look_again((deployment.id, *limits.sharers_of_full(now)), now)
         elif lease.probe or deployment.spec.max_parallel_requests is not None:
             self._look_again((deployment.id,), now)
-        if tries.made == 0:
+        if destination.group.name not in tries.groups:
             budget.deposit(destination.group.budget, self.budget, now)
         return lease
 

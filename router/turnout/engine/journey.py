@@ -116,7 +116,6 @@ class Journey:
         self.chain = [self.origin]
         self.in_group = 0
         self.tries.announced = True
-        self.tries.size = None
 
     # --- telling
 

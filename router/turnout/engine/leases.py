@@ -112,7 +112,16 @@ class Tries:
     providers: set[str] = field(default_factory=set[str])
     """Providers that are overloaded as a whole: last choice."""
     made: int = 0
+    groups: set[str] = field(default_factory=set[str])
+    """Model groups in which an attempt failed."""
     announced: bool = False
     """The last failure was a throttle with a Retry-After, which bounds the load by itself: the next try is free."""
     size: Usage | None = None
     """Estimated tokens, computed when first needed."""
+
+    def must_pay(self, group: str) -> bool:
+        """True if the next attempt in a model group is a retry there, for which its budget is asked.
+
+        The first one is a call like any other: a fallback must not fail a call because it has seen few of them.
+        """
+        return group in self.groups and not self.announced

@@ -107,6 +107,7 @@ def _note_failure(journey: Journey, lease: Lease, error: APIError, fleet: Fleet,
     else:
         journey.in_group += 1
     tries.made += 1
+    tries.groups.add(deployment.spec.model_group)
     tries.failures[deployment.id] = tries.failures.get(deployment.id, 0) + 1
     pause = pause_before_same(tries.failures[deployment.id], error.retry_after, rules.min_retry_delay, io.rng)
     tries.again_at[deployment.id] = now + pause
@@ -161,12 +162,12 @@ async def _decide(journey: Journey, error: APIError, rules: Rules, io: IO) -> No
 def _should_move(journey: Journey, error: APIError, what: Verdict, allowed: int) -> bool:
     """True if a pinned call should rather be continued elsewhere, if it can be, than be tried again on its account.
 
-    An account that cannot be reached, or has lost the response, is left at once; one that failed gets a second try,
-    which costs retry budget; one that is throttled as many as it takes.
+    An account that has lost the response is left at once; one that failed or dropped the connection gets a second try,
+    if there is retry budget for it; one that is throttled as many as it takes.
     """
     if journey.call.pin is None:
         return False
-    if error.code == _LOST or (what.outcome == "deployment" and error.kind is Kind.CONNECTION):
+    if error.code == _LOST:
         return True
     down = what.retry and what.outcome in ("deployment", "provider", "throttle")
     return down and journey.in_group > (allowed if what.outcome == "throttle" else min(allowed, 1))

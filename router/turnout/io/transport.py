@@ -95,8 +95,14 @@ def fetch(request: HTTPRequest, *, trust_env: bool) -> HTTPReply:
 
 
 def raise_typed(error: Exception, url: str) -> NoReturn:
-    """Raises our error for one of httpx2's. Its text names the address without path or query."""
-    where = origin_of(url)
-    if isinstance(error, httpx2.TimeoutException):
+    """Raises our error for one of httpx2's. Its text names the address without path or query.
+
+    The aiohttp transport calls every broken connection a timeout of connecting; what aiohttp itself raised tells them
+    apart.
+    """
+    where, cause = origin_of(url), error.__cause__
+    broken = type(cause).__module__.startswith("aiohttp") and not isinstance(cause, TimeoutError)
+    if isinstance(error, httpx2.TimeoutException) and not broken:
         raise APITimeoutError(f"no answer from {where} in time ({type(error).__name__})") from None
-    raise APIConnectionError(f"connection to {where} failed ({type(error).__name__})") from None
+    named = type(cause if broken else error).__name__
+    raise APIConnectionError(f"connection to {where} failed ({named})") from None

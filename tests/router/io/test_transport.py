@@ -1,7 +1,10 @@
 """What both worlds share: proxies, addresses, timeouts."""
 
+import asyncio
+
 import pytest
 
+from turnout import APIConnectionError, Router
 from turnout.io.transport import origin_of, proxy_for, timeouts
 
 
@@ -22,3 +25,15 @@ def test_addresses_and_timeouts() -> None:
     assert timeouts(3.0) == {"connect": 3.0, "pool": 3.0, "write": 3.0, "read": 3.0}
     assert timeouts(60.0, 600.0) == {"connect": 10.0, "pool": 60.0, "write": 60.0, "read": 600.0}
     assert timeouts(-1.0)["read"] > 0
+
+
+def test_a_connection_that_breaks_is_no_timeout() -> None:
+    async def run() -> None:
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        params = {"model": "azure/gpt-4o", "api_key": "any", "api_base": url}
+        async with server, Router([{"model_name": "gpt", "litellm_params": params}], num_retries=0) as router:
+            with pytest.raises(APIConnectionError):
+                await router.aresponses("gpt", "Hello")
+
+    asyncio.run(run())
