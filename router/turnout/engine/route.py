@@ -54,8 +54,7 @@ async def route(call: Call, destination: Destination, fleet: Fleet, rules: Rules
     while True:
         lease = await acquire(journey, fleet, rules, io)
         try:
-            spare = journey.in_group < journey.retry_policy(rules).retries
-            timeout = attempt_timeout(journey.call, lease, io.now(), spare=spare, bound=not journey.may_move(rules))
+            timeout = attempt_timeout(journey.call, lease, io.now(), elsewhere=_elsewhere(journey, lease, rules))
             if timeout <= 0:
                 raise journey.too_late()
             answer = await send(journey.call, lease, io, timeout)
@@ -69,23 +68,31 @@ async def route(call: Call, destination: Destination, fleet: Fleet, rules: Rules
             return Served(answer, lease, journey.route(lease, io.now()), journey.call)
 
 
-def attempt_timeout(call: Call, lease: Lease, now: float, *, spare: bool, bound: bool = True) -> float:
+def attempt_timeout(call: Call, lease: Lease, now: float, *, elsewhere: bool) -> float:
     """Seconds this attempt may take: its own limit, within what is left of the deadline.
 
-    Without a limit of its own, an attempt gets half of what is left while another deployment stands ready and a retry
-    is `spare`, so that a silent one cannot use up the whole call. For a pinned call none stands ready if it is `bound`
-    to its account.
+    Without a limit of its own, an attempt gets half of what is left while the call could be served `elsewhere`, so that
+    a silent deployment cannot use up the whole call.
     """
     left = call.deadline - now
     spec = lease.deployment.spec
     own = call.attempt_timeout or (spec.stream_timeout if call.stream else None) or spec.timeout
     if own is not None:
         return min(own, left)
-    if spare and (call.pin is None or not bound) and lease.destination.only is None:
-        ready = sum(len(level) for level in lease.destination.group.ready.values())
-        if ready > (lease.deployment.position >= 0):
-            return left / 2
-    return left
+    return left / 2 if elsewhere else left
+
+
+def _elsewhere(journey: Journey, lease: Lease, rules: Rules) -> bool:
+    """True if, should this attempt fail, a retry on another ready deployment or a fallback group is left to try."""
+    call = journey.call
+    if call.pin is not None and not journey.may_move(rules):
+        return False
+    if journey.chain[1:] or journey.fallbacks(rules, None):
+        return True
+    if journey.in_group >= journey.retry_policy(rules).retries or lease.destination.only is not None:
+        return False
+    ready = sum(len(level) for level in lease.destination.group.ready.values())
+    return ready > (lease.deployment.position >= 0)
 
 
 # --- judging a failure
