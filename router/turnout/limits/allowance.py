@@ -161,11 +161,13 @@ class Allowance:
         return _Told(self, changes, reports)
 
     def wish(self, reports: Sequence[Report], now: float, *, idle: bool) -> Wish:
-        """What to say and ask. What a waiting call cannot use, and an idle replica does not need, is offered back."""
-        held = max(self.balance, 0) if self.key.is_lent(now) else 0
-        if self.need or idle:
-            self.escrow, held = held, 0
-            self.balance -= self.escrow
+        """What to say and ask. What a waiting call cannot use, or is not needed, is offered back."""
+        if not self.key.is_lent(now):
+            self.balance = 0
+        before = max(self.balance, 0)
+        held = 0 if self.need or idle else min(before, self.block)
+        self.escrow = before - held
+        self.balance -= self.escrow
         self.base = self.balance
         least, self.need = self.need, 0
         name = f"{self.meter.quota.unit}:{milliseconds(self.meter.quota.period)}"
@@ -331,10 +333,14 @@ class SharedKey:
         self.asked_at, self.pending, self.failing = None, None, False
         self.exchanged_at = now
         lost = self.epoch not in ("", answer.epoch)
-        self.epoch, self.replicas = answer.epoch, answer.replicas
+        self.epoch = answer.epoch
+        self.replicas = max(answer.replicas, self.replicas if answer.grace else 1)  # not all may have reported yet
         self.offset = answer.now - milliseconds(exchange.sent_at)
         self.grace_until = now + answer.grace / 1000 if answer.grace else -inf
-        self.until = -inf if exchange.idle else exchange.sent_at + policy.life - policy.margin
+        if not exchange.idle:
+            self.until = exchange.sent_at + policy.life - policy.margin
+        elif self.used_at < exchange.sent_at:
+            self.until = -inf
         for told, amount in zip(exchange.told, answer.granted, strict=True):
             if lost:
                 told.part.forgotten()

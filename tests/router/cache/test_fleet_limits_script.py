@@ -1,14 +1,16 @@
 """The script does what its model does, on a real Valkey and on a cluster of three."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis.cluster import ClusterNode
 
-from tests.valkey import ValkeyServer
+from tests.valkey import ValkeyCluster, ValkeyServer
 from turnout.cache.fleet_limits import ask_all
 from turnout.limits.ledger import CLAIM, CURRENT, MEMORY, Answer, Ledger, Report, Request, Wish
 from turnout.limits.window import BUCKETS
@@ -67,16 +69,57 @@ def asking(client: Any) -> Callable[[str, Request, int], Answer]:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[ValkeyServer]:
-    with ValkeyServer() as running:
-        yield running
+def single() -> Iterator[redis.Redis]:
+    with ValkeyServer() as server, server.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def cluster(valkey_cluster: ValkeyCluster) -> Iterator[redis.RedisCluster]:
+    nodes = [ClusterNode(**node) for node in valkey_cluster.startup_nodes]
+    with closing(redis.RedisCluster(startup_nodes=nodes)) as client:
+        yield client
 
 
 @given(steps=exchanges())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_the_script_is_its_model(server: ValkeyServer, steps: list[tuple[int, Request]]) -> None:
-    client = CLIENTS.setdefault(server.port, server.client())
-    compare(steps, asking(client))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_the_script_is_its_model(single: redis.Redis, steps: list[tuple[int, Request]]) -> None:
+    compare(steps, asking(single))
 
 
-CLIENTS: dict[int, redis.Redis] = {}
+@given(steps=exchanges())
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_the_script_is_its_model_on_a_cluster(cluster: Any, steps: list[tuple[int, Request]]) -> None:
+    compare(steps, asking(cluster))
+
+
+def request(most: int = 10) -> Request:
+    return Request("a", "", 1, 5000, 4000, [Wish("tokens:60000", 1000, 100, 0, 0, most, [Report(CURRENT, 1)])])
+
+
+def test_many_keys_go_in_one_round_trip_wherever_they_live(cluster: Any) -> None:
+    names = [f"deployment:{name}" for name in ("a b", "{x}", "ä\n", *map(str, range(20)))]
+    answers = ask_all(cluster, "many", [(name, request()) for name in names])
+    assert [one.granted for one in answers if isinstance(one, Answer)] == [[10]] * len(names)
+    homes = {cluster.get_node_from_key(key).name for key in cluster.scan_iter("many:limits:*")}
+    assert len(homes) == 3
+
+
+def test_the_servers_clock_counts_and_a_server_that_lost_the_script_is_told_again(single: redis.Redis) -> None:
+    (first,) = ask_all(single, "t", [("a", request())])
+    assert isinstance(first, Answer)
+    assert abs(first.now - single.time()[0] * 1000) < 5000
+    single.script_flush()
+    (second,) = ask_all(single, "t", [("a", request(40))])
+    assert isinstance(second, Answer)
+    assert second.granted == [40]
+    assert 60_000 < single.pttl(next(single.scan_iter("t:limits:*"))) < 200_000
+
+
+def test_an_error_of_one_key_is_its_own(single: redis.Redis) -> None:
+    ask_all(single, "broken", [("a", request())])
+    (key,) = single.scan_iter("broken:limits:*")
+    single.set(key, "something else")
+    bad, good = ask_all(single, "broken", [("a", request()), ("b", request())])
+    assert isinstance(bad, redis.ResponseError)
+    assert isinstance(good, Answer)
