@@ -172,6 +172,8 @@ class Fleet:
             if panic and (probe := self._panic(destination, call, tries, now)) is not None:
                 return probe
             members = self._members(destination, call)
+            # what others lend may come sooner than was foreseen, with nothing happening here that would show it
+            self._look_again((one.id for one in members if one.limits is not None and one.position < 0), now)
             probed_at = max(now + 0.01, group.last_panic.get(call.pin, -inf) + self.cooldown.panic_interval)
             next_panic = probed_at if panic else inf
             return why_blocked(members, self.checks, call, tries, now, over_budget=over_budget, next_panic=next_panic)

@@ -89,7 +89,8 @@ class Allowance:
             return at
         key = self.key
         if key.is_cut_off(now):
-            return self._alone(amount, now)
+            at = self._alone(amount, now)
+            return min(at, key.grace_until) if key.grace_until > now else at
         if key.can_ask(now):
             return now + key.store.policy.patience
         return key.look_at if key.asked_at is None else key.asked_at + key.store.policy.patience
