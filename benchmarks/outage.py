@@ -20,7 +20,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -177,7 +177,8 @@ class Tally:
 
     def figures(self) -> Json:
         """For --json."""
-        return {**asdict(self), "seconds": self.took(), "broken": self.broken_promises()}
+        shown: Json = {"errors": dict(self.errors), "refused": dict(self.refused), "seconds": self.took()}
+        return {**vars(self), **shown, "broken": self.broken_promises()}
 
     def took(self) -> tuple[float, float]:
         """Median and worst time of the first turn after the death; not a number if none got so far."""
