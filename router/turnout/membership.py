@@ -55,6 +55,8 @@ class Membership:
     def replace_all(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Makes the rows those of this list; nothing changes if one of them is wrong."""
         specs = parse_model_list(rows, environ, self._defaults, self._providers)
+        for spec in specs:
+            self._fleet.limits.check(spec.id, spec.provider, spec.quotas, spec.prices)
         kept = {spec.id for spec in specs}
         self.add_all(specs)
         for deployment_id in list(self._fleet.deployments):

@@ -17,6 +17,7 @@ def row(group: str = "gpt", info: dict[str, Any] | None = None, **params: Any) -
     return found if info is None else {**found, "model_info": info}
 
 
+PRICES = {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}
 BAD_ROWS: dict[str, tuple[Any, list[str]]] = {
     "empty list": ([], ["model_list", "at least one row"]),
     "no list": ("gpt", ["model_list", "must be a list"]),
@@ -29,6 +30,17 @@ BAD_ROWS: dict[str, tuple[Any, list[str]]] = {
     "negative limit": ([row(), row("b", rpm=-5)], ["model_list[1].litellm_params.rpm", "positive integer", "-5"]),
     "limit of zero": ([row(tpm=0)], ["litellm_params.tpm", "positive integer"]),
     "limit as text": ([row(max_parallel_requests="many")], ["max_parallel_requests", "positive integer", "a str"]),
+    "tokens a day as a fraction": ([row(tpd=1.5)], ["litellm_params.tpd", "positive integer", "1.5"]),
+    "more than can be counted": ([row(tpd=2**53)], ["litellm_params.tpd", "counted exactly"]),
+    "budget without a time": ([row(max_budget=5.0)], ["litellm_params.budget_duration", "missing"]),
+    "time without a budget": ([row(budget_duration="1d")], ["litellm_params.max_budget", "missing"]),
+    "budget of nothing": ([row(max_budget=0, budget_duration="1d", **PRICES)], ["max_budget", "positive number"]),
+    "budget beyond counting": ([row(max_budget=1e7, budget_duration="1d", **PRICES)], ["max_budget", "exactly"]),
+    "budget of an odd time": ([row(max_budget=5, budget_duration="1 day", **PRICES)], ["budget_duration", '"30d"']),
+    "budget without prices": (
+        [row(max_budget=5, budget_duration="1d", input_cost_per_token=1e-6)],
+        ["model_list[0].litellm_params.output_cost_per_token", "missing", "max_budget"],
+    ),
     "flag as number": ([row(order=True)], ["order", "True"]),
     "timeout of zero": ([row(timeout=0)], ["timeout", "positive number"]),
     "infinite timeout": ([row(timeout=float("inf"))], ["timeout", "positive number"]),
@@ -119,6 +131,28 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "async callback": ({"callbacks": [wait]}, ["callbacks[0]", "plain function"]),
     "async strategy": ({"routing_strategy": Waits()}, ["routing_strategy", "must not wait"]),
     "store": ({"store": {}}, ["store", "method set"]),
+    "budget of an unknown provider": (
+        {"provider_budget_config": {"opnai": {"budget_limit": 1, "time_period": "1d"}}},
+        ["provider_budget_config.opnai", "'openai'"],
+    ),
+    "budget without a limit": (
+        {"provider_budget_config": {"azure": {"time_period": "1d"}}},
+        ["provider_budget_config.azure", "limit is missing", "budget_limit"],
+    ),
+    "budget without a period": (
+        {"provider_budget_config": {"azure": {"budget_limit": 1}}},
+        ["provider_budget_config.azure", "period is missing", "time_period"],
+    ),
+    "budget with an unknown field": (
+        {"provider_budget_config": {"azure": {"budgetlimit": 1, "time_period": "1d"}}},
+        ["provider_budget_config.azure.budgetlimit", "'budget_limit'"],
+    ),
+    "budget of a provider without prices": (
+        {"provider_budget_config": {"azure": {"budget_limit": 1, "time_period": "1d"}}},
+        ["provider_budget_config.azure", "input_cost_per_token", "output_cost_per_token"],
+    ),
+    "limits without a store": ({"limits_without_store": {"money": "open"}}, ["limits_without_store.money", '"share"']),
+    "unknown limits": ({"limits_without_store": {"tokens": "share"}}, ["limits_without_store.tokens", "pacing"]),
     "not supported": ({"cache_responses": True}, ["cache_responses", "not supported yet"]),
     "flag as text": ({"disable_cooldowns": "yes"}, ["disable_cooldowns", "True or False"]),
 }

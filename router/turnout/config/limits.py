@@ -43,6 +43,9 @@ def row_quotas(params: Mapping[str, Any], info: Mapping[str, Any], at: str) -> t
     if period is not None and limit is None:
         raise check.fail(f"{at}.max_budget", "is missing; give the dollars that may be spent in budget_duration")
     if limit is not None:
+        for cost in ("input_cost_per_token", "output_cost_per_token"):
+            if params.get(cost, info.get(cost)) is None:
+                raise check.fail(f"{at}.{cost}", "is missing; max_budget needs it (0 for what is free)")
         quotas.append(_money("max_budget", limit, f"{at}.max_budget", period, f"{at}.budget_duration"))
     return tuple(quotas)
 
