@@ -1,6 +1,7 @@
 """Router processes that share a real Valkey: what one learns the others know, and its death is nobody's."""
 
 import math
+import threading
 import time
 from multiprocessing.connection import Connection
 
@@ -36,7 +37,10 @@ def test_a_cooldown_of_one_process_is_respected_by_another_within_a_second(
 ) -> None:
     cloud["eastus"].set_fault(throttle({"retry-after": "30"}))
     urls = {name: cloud[name].url for name in cloud.regions}
-    with router_of(cloud, redis_url=valkey.url) as router, process(calls_once, urls, valkey.url) as other:
+    with (
+        router_of(cloud, redis_url=valkey.url, transcripts=True) as router,
+        process(calls_once, urls, valkey.url) as other,
+    ):
         router.responses("westus", "hello")
         other.send("call")
         error, happened = other.recv()
@@ -48,6 +52,7 @@ def test_a_cooldown_of_one_process_is_respected_by_another_within_a_second(
             router.responses("gpt", "hello")
         assert cloud["eastus"].requests == before
         other.send("end")
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("turnout")], "close ends them"
 
 
 @pytest.fixture(scope="module")
