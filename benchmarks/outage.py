@@ -35,7 +35,7 @@ from turnout.sim.history import HistoryRegion
 from turnout.sim.upstream import Upstream
 
 DIES_AT = 3
-DEADLINE = 2.0
+DEADLINE = 1.0
 """Seconds that a call may take where it cannot be served."""
 PATIENCE = 60.0
 """Seconds for every other call."""
@@ -324,7 +324,10 @@ def table(tallies: Sequence[Tally]) -> None:
                   one.foreign_ids, one.refused.total())  # fmt: skip
         print(f"  {one.router:22}" + "".join(f"{value:>10}" for value in counts)
               + "".join(f"{value:>10.3f}" for value in one.took()))  # fmt: skip
-        for text in (", ".join(f"{name} {times}" for name, times in one.errors.items()), one.example[:300]):
+        for text in (
+            ", ".join(f"{name} {times}" for name, times in one.errors.items()),
+            one.example.partition("\n")[0][:200],
+        ):
             if text:
                 print(f"      {text}")
         for text in one.broken_promises():
