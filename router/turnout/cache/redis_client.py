@@ -77,7 +77,7 @@ def _connect(settings: RedisSettings) -> Any:
 
     options = {**_ours(), **settings.options}
     if settings.client is not None:
-        return _like(settings.client, {**_ours(), **settings.options})
+        return _like(settings.client, options)
     if settings.startup_nodes:
         return _cluster(settings.startup_nodes, options)
     if settings.sentinel_nodes:
