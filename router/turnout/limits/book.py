@@ -57,11 +57,10 @@ class LimitBook:
             budget.users[deployment] = None
             if self.shares is not None and budget.lent is None:
                 self.shares.attach(f"provider:{provider}", [budget])
-        meters = [*own, budget] if budget is not None else own
         upstream = known.upstream if known is not None else {}
-        if not meters and not upstream:
+        if not own and budget is None and not upstream:
             return None
-        limits = Limits(meters, prices or Prices())
+        limits = Limits(own, prices or Prices(), budget)
         limits.upstream = upstream
         return limits
 

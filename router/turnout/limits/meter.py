@@ -101,11 +101,13 @@ class Reservation:
 class Limits:
     """All quotas of one deployment, and what its provider last said is left of its own."""
 
-    __slots__ = ("meters", "prices", "upstream")
+    __slots__ = ("budget", "meters", "prices", "upstream")
 
-    def __init__(self, meters: Sequence[Meter], prices: Prices) -> None:
-        self.meters = tuple(meters)
+    def __init__(self, meters: Sequence[Meter], prices: Prices, budget: Meter | None = None) -> None:
+        self.meters = tuple(meters) if budget is None else (*meters, budget)
         self.prices = prices
+        self.budget = budget
+        """The provider's, which is of other deployments too."""
         self.upstream: dict[Unit, Remaining] = {}
 
     def room_at(self, usage: Usage, now: float) -> float:
@@ -147,10 +149,11 @@ class Limits:
             if meter.lent is not None:
                 meter.lent.ask(amount_of(meter.quota.unit, usage, self.prices), now)
 
-    def sharers_of_full(self, now: float) -> list[str]:
+    def sharers_of_full(self, now: float) -> Sequence[str]:
         """The deployments that share a quota with this one which is full."""
-        shared = (meter for meter in self.meters if len(meter.users) > 1)
-        return [one for meter in shared if meter.ready_at(now) > now for one in meter.users]
+        if self.budget is None or self.budget.ready_at(now) <= now:
+            return ()
+        return tuple(self.budget.users)
 
     def used(self, now: float) -> dict[str, tuple[float, float]]:
         """By quota: what was used of it, and its limit; money in dollars."""

@@ -1,6 +1,5 @@
 """What is limited: so many requests, tokens or dollars in so many seconds. Frozen values."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -66,15 +65,16 @@ def spelled(seconds: float) -> str:
     return f"{seconds / span:g}{_SPANS[span]}"
 
 
-_AMOUNTS: Mapping[Unit, Callable[[Usage, Prices], int]] = {
-    "requests": lambda _usage, _prices: 1,
-    "tokens": lambda usage, _prices: usage.input + usage.output,
-    "input": lambda usage, _prices: usage.input,
-    "output": lambda usage, _prices: usage.output,
-    "money": lambda usage, prices: prices.cost(usage),
-}
-
-
 def amount_of(unit: Unit, usage: Usage, prices: Prices) -> int:
     """How much of a quota a call uses."""
-    return _AMOUNTS[unit](usage, prices)
+    match unit:
+        case "requests":
+            return 1
+        case "tokens":
+            return usage.input + usage.output
+        case "input":
+            return usage.input
+        case "output":
+            return usage.output
+        case "money":
+            return prices.cost(usage)

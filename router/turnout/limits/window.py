@@ -34,7 +34,7 @@ class Window:
 
     def index(self, now: float) -> int:
         """The bucket of a time in seconds."""
-        return milliseconds(now) // self.width
+        return int(now * 1000 + _CLOCK_ERROR) // self.width
 
     def expire(self, index: int) -> None:
         """Forgets the buckets that are out of the window when `index` is the current one."""
@@ -61,8 +61,10 @@ class Window:
 
         An amount above the whole limit fits an empty window.
         """
-        self.expire(self.index(now))
         limit = self.limit if limit is None else limit
+        if self.used + amount <= limit:
+            return now
+        self.expire(self.index(now))
         over = self.used + min(amount, limit) - limit
         if over <= 0:
             return now
@@ -75,8 +77,14 @@ class Window:
     def take(self, amount: int, now: float) -> int:
         """Counts an amount now, and returns its bucket so that it can be corrected."""
         index = self.index(now)
-        index = max(index, self._newest(index))  # threads read the clock before they get here
-        self.add(index, amount)
+        newest = self._newest(-1)
+        if newest < index:
+            self.expire(index)
+            self.buckets[index] = amount
+        else:
+            index = newest  # threads read the clock before they get here
+            self.buckets[index] += amount
+        self.used += amount
         return index
 
     def clear(self) -> None:
