@@ -225,3 +225,28 @@ def test_the_store_loses_its_memory_and_is_away(valkey: ValkeyServer) -> None:
         _, excess = worst(world, back + POLICY.grace)
         assert excess <= 0
         nothing_leaks(world, client)
+
+
+def test_what_is_removed_or_forked_gives_up_its_leases(valkey: ValkeyServer) -> None:
+    with valkey.client(decode_responses=True) as client:
+        world = World(Random(1), client)
+        one = Replica(world, "one", tpm=LIMIT, rpm=1000)
+        world.run(world.now + 2)
+        (key,) = client.scan_iter("*")
+
+        def leases() -> dict[str, list[str]]:
+            return {name: packed.split()[3::2] for name, packed in client.hgetall(key).items() if name[:2] == "l:"}
+
+        (before,) = leases().values()
+        assert before != ["0", "0"]
+        one.alive = False
+        one.limits._begin_anew()
+        (meter, _) = one.fleet.deployments["a"].limits.meters
+        assert meter.window.used == 0, "the parent reports what the parent used"
+        one.alive = True
+        world.run(world.now + 2)
+        assert len(leases()) == 2
+        one.fleet.remove("a", one.clock())
+        one.limits.exchange(client)
+        assert list(leases().values())[-1] == ["0", "0"]
+        assert one.limits._keys == {}

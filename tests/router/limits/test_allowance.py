@@ -159,6 +159,24 @@ def test_a_full_window_is_asked_again_when_its_next_bucket_begins() -> None:
     assert one.asked == before, "asking at once again would bring nothing"
 
 
+def test_small_calls_do_not_starve_a_large_one() -> None:
+    ledger = Ledger()
+    other, one = Replica(ledger, name="other"), Replica(ledger)
+    for _ in range(62):
+        other.spend(20)
+        other.now += 1.0
+    one.now = other.now
+    one.call(1)
+    waited = 0
+    while waited < 30 and not one.call(200):
+        waited += 1
+        one.talk()
+        for _ in range(5):
+            other.spend(20)
+            one.now = other.now = other.now + 0.2
+    assert 5 < waited < 25
+
+
 @pytest.mark.parametrize(("pacing", "room"), [("share", 500), ("closed", 0)])
 def test_without_an_answer_requests_and_tokens_go_on_with_a_share(pacing: str, room: int) -> None:
     ledger = Ledger()
