@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from math import inf
 
 from turnout.context import Call, Sink
 from turnout.engine.decide import Verdict
@@ -122,28 +123,42 @@ class Journey:
     def unavailable(self, blocked: Blocked, now: float) -> TurnoutError:
         """The error of a call that got no (further) deployment."""
         call = self.call
-        if self.immovable is not None:
-            self.immovable.attempts = tuple(self.attempts)
-            self.immovable.__cause__ = self.last_error
-            return self.immovable
+        if self._is_bound_to_one_that_is_down():
+            return self.pinned_unavailable(blocked, now)
         if self.last_error is not None:
             return self.last_error
         if now >= call.deadline:
             return self.too_late()
-        told = "; ".join(f"{name}: {why}" for name, why in list(blocked.reasons.items())[:5])
-        more = f"; and {len(blocked.reasons) - 5} more" if len(blocked.reasons) > 5 else ""
-        retry_after = max(blocked.until - now, 0.0) if blocked.until != float("inf") else None
-        group = self.chain[0].group.name
-        if call.pin is not None:
-            why = f"{told or 'it is not configured'}{more}"
-            text = f"the account that holds this conversation is not available in {group!r}: {why}"
-            return PinnedUnavailable(text, reasons=blocked.reasons, retry_after=retry_after)
-        text = f"no deployment of model group {group!r} can take this call: {told or 'it has none'}{more}"
+        told, retry_after = _told(blocked), _seconds_until(blocked, now)
+        text = f"no deployment of model group {self.chain[0].group.name!r} can take this call: {told or 'it has none'}"
         return NoDeploymentAvailable(text, reasons=blocked.reasons, retry_after=retry_after)
 
-    def too_late(self) -> DeadlineExceededError:
+    def _is_bound_to_one_that_is_down(self) -> bool:
+        last = self.last_verdict
+        return self.call.pin is not None and (last is None or (last.retry and last.outcome != "caller"))
+
+    def pinned_unavailable(self, blocked: Blocked | None, now: float = 0.0) -> PinnedUnavailable:
+        """The error of a call whose account cannot answer, and that could not be continued elsewhere."""
+        last, group = self.last_error, self.chain[0].group.name
+        error = self.immovable
+        if error is None:
+            told = "" if blocked is None else _told(blocked)
+            because = last.message if last is not None else told or "it is not configured"
+            text = f"the account that holds this conversation is not available in {group!r}: {because}"
+            retry_after = None if blocked is None else _seconds_until(blocked, now)
+            error = PinnedUnavailable(text, reasons=None if blocked is None else blocked.reasons)
+            error.retry_after = retry_after
+        if last is not None:
+            error.retry_after = error.retry_after or last.retry_after
+            error.provider, error.deployment, error.request_id = last.provider, last.deployment, last.request_id
+        error.model_group, error.attempts, error.__cause__ = group, tuple(self.attempts), last
+        return error
+
+    def too_late(self) -> TurnoutError:
         """The error of a call whose deadline is over."""
         call, last = self.call, self.last_error
+        if last is not None and self._is_bound_to_one_that_is_down():
+            return self.pinned_unavailable(None)
         tried = f"{len(self.attempts)} attempts" if self.attempts else "no attempt could be made"
         because = f", the last: {last.message}" if last is not None else ""
         error = DeadlineExceededError(f"no answer within {call.deadline - call.started:.1f} s ({tried}{because})")
@@ -151,11 +166,16 @@ class Journey:
         error.__cause__ = last
         return error
 
+    def _came_from_elsewhere(self, domain: str) -> bool:
+        """True if the turn before was made on another account, and the transcript brought the history along."""
+        draft = self.call.draft
+        return draft is not None and draft.expand and draft.parent is not None and self.call.home != domain
+
     def route(self, lease: Lease, now: float) -> Route:
         """The record of a call that was served."""
         call, deployment = self.call, lease.deployment
         affinity: Affinity = "none"
-        if call.replayed:
+        if call.replayed or self._came_from_elsewhere(deployment.domain):
             affinity = "replayed"
         elif (call.pin or call.home) == deployment.domain:
             affinity = "pinned" if call.prefer in (None, deployment.id) else "peer"
@@ -184,3 +204,13 @@ def attempt_of(lease: Lease, outcome: Outcome, now: float, error: APIError | Non
         error=None if error is None else type(error).__name__,
         request_id=None if error is None else error.request_id,
     )
+
+
+def _told(blocked: Blocked) -> str:
+    """Why each deployment cannot be used, the first five of them."""
+    more = f"; and {len(blocked.reasons) - 5} more" if len(blocked.reasons) > 5 else ""
+    return "; ".join(f"{name}: {why}" for name, why in list(blocked.reasons.items())[:5]) + more
+
+
+def _seconds_until(blocked: Blocked, now: float) -> float | None:
+    return max(blocked.until - now, 0.0) if blocked.until != inf else None

@@ -32,6 +32,8 @@ _STATUSES = {
 ANY_SIGNATURE = "skip_thought_signature_validator"
 """Google's word for a call that another model made."""
 _THOUGHT = "They want an answer, so I shall give one."
+_LENIENT = ("gemini-1", "gemini-2")
+"""Models that take a function call without a thought signature; from Gemini 3 on it is refused."""
 
 
 class GeminiRegion(StatelessRegion):
@@ -50,7 +52,7 @@ class GeminiRegion(StatelessRegion):
     def converse(self, path: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> Answer:  # noqa: ARG002
         """The next content."""
         model, _, verb = path.rpartition("/")[2].partition(":")
-        contents = check_request(body)
+        contents = check_request(body, must_sign=not model.startswith(_LENIENT))
         self._check_signatures(contents)
         turns = [heard for content in contents for heard in hear(content)]
         calling = fields_of(fields_of(body.get("toolConfig")).get("functionCallingConfig"))
@@ -92,8 +94,8 @@ class GeminiRegion(StatelessRegion):
                     raise Refused("foreign reasoning", "Thought signature is not valid", foreign=True)
 
 
-def check_request(body: Mapping[str, Any]) -> Sequence[Block]:
-    """The contents. Refuses what the API refuses, whoever asks."""
+def check_request(body: Mapping[str, Any], *, must_sign: bool) -> Sequence[Block]:
+    """The contents. Refuses what the API refuses, whoever asks; a call without a signature only if it `must_sign`."""
     check_known(body, FIELDS, _UNKNOWN + ": Cannot find field.")
     contents = blocks_of(body.get("contents"))
     for at, content in enumerate(contents):
@@ -107,11 +109,11 @@ def check_request(body: Mapping[str, Any]) -> Sequence[Block]:
             check_known(part, PART_FIELDS, f"{_UNKNOWN} at 'contents[{at}].parts'")
     roles = [str(content["role"]) for content in contents]
     check_alternation(roles, first="user", message="multiturn requests alternate between user and model")
-    check_functions(contents)
+    check_functions(contents, must_sign=must_sign)
     return contents
 
 
-def check_functions(contents: Sequence[Block]) -> None:
+def check_functions(contents: Sequence[Block], *, must_sign: bool) -> None:
     """Responses come right after their calls, as many as there are; calls of the running turn are signed."""
     waiting: list[str] = []
     last_question = max(at for at, content in enumerate(contents) if _names(content, "text") and at % 2 == 0)
@@ -124,7 +126,7 @@ def check_functions(contents: Sequence[Block]) -> None:
             raise Refused("call without result", text)
         waiting = _names(content, "functionCall")
         signed = any("thoughtSignature" in part for part in blocks_of(content.get("parts")) if "functionCall" in part)
-        if waiting and at > last_question and not signed:
+        if must_sign and waiting and at > last_question and not signed:
             raise Refused("unsigned call", "Function call is missing a thought_signature in functionCall parts.")
 
 
