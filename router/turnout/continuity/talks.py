@@ -60,9 +60,8 @@ class Talks:
         """What was said in it, a page of it."""
         own = self._continuity.conversation(token, tenant)
         talk = await self._transcripts.talk(tenant, own, io)
-        linked = [] if talk.head is None else await self._transcripts.linked(talk.head, io) or []
         said: list[Any] = []
-        for key, turn in reversed(linked):
+        for key, turn in reversed(await self._transcripts.said(talk, io)):
             output = () if turn.response is None else cast("Sequence[Any]", turn.response.get("output") or ())
             said += [*with_ids(turn.given, key), *output]
         return page(said, query)

@@ -82,13 +82,14 @@ class Transcripts:
         draft = call.draft
         if draft is None or not draft.expand:
             return call
-        parent = draft.parent
         if draft.conversation is not None:
-            parent = (await self.talk(call.tenant, draft.conversation, io)).head
-        turns = [] if parent is None else await self.chain(parent, io)
+            talk = await self.talk(call.tenant, draft.conversation, io)
+            turns = [turn for _, turn in reversed(await self.said(talk, io))]
+            return self._with_history(call, replace(draft, parent=talk.head), turns)
+        turns = [] if draft.parent is None else await self.chain(draft.parent, io)
         if turns is None:
             raise NotFoundError("no response with this id", code="response_not_found", param=_PREVIOUS)
-        return self._with_history(call, replace(draft, parent=parent), turns)
+        return self._with_history(call, draft, turns)
 
     async def replay(self, call: Call, io: IO) -> Call | None:
         """The call as another account can take it; None if there is no transcript of its conversation.
@@ -214,6 +215,13 @@ class Transcripts:
 
     # --- conversations
 
+    async def said(self, talk: Talk, io: IO) -> list[tuple[str, Turn]]:
+        """All turns of a conversation, newest first, with keys. Raises NotFoundError if one of them is gone."""
+        linked = [] if talk.head is None else await self.linked(talk.head, io)
+        if linked is None:
+            raise NotFoundError(_UNREADABLE, code="previous_response_not_found", param="conversation")
+        return linked
+
     async def talk(self, tenant: str, conversation_id: str, io: IO) -> Talk:
         """A conversation. Raises NotFoundError."""
         value = (await self.shelf.read([conversation_key(tenant, conversation_id)], io))[0]
@@ -241,7 +249,8 @@ class Transcripts:
                 return
             if talk.head != turn.parent:
                 before = None if talk.head is None else await self.turn(talk.head, io)
-                path = () if talk.head is None or before is None else (talk.head, *before.path)[:PATH]
+                known = () if before is None else before.path
+                path = () if talk.head is None else (talk.head, *known)[:PATH]
                 turn = replace(turn, path=path)
                 await self.shelf.write({key: pack(turn)}, io, path)
                 self._remember(key, path)
