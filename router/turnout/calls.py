@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from turnout.context import Call
@@ -149,7 +149,7 @@ class CallBuilder:
                 raise ConfigError(
                     "whole_chain is for deleting responses of a Router with transcripts", param="whole_chain"
                 )
-            draft = replace(draft, whole_chain=True)
+            draft = draft._replace(whole_chain=True)
         call = self._call(
             operation,
             "",

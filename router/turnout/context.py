@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from turnout.limits.quota import NOTHING_USED, Usage
 from turnout.policies import AffinityKind
@@ -22,8 +22,7 @@ def _nothing() -> Mapping[Any, Any]:
     return _NOTHING
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Draft:
+class Draft(NamedTuple):
     """What a call says about its conversation, for the transcript that its answer will be added to."""
 
     given: Any = None
@@ -48,6 +47,9 @@ class Draft:
     """False if the caller said `store=False`."""
     path: tuple[str, ...] = ()
     """Keys of the nearest turns before, as far as they are known; nearest first."""
+
+    def __repr__(self) -> str:
+        return f"Draft(parent={self.parent!r})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -53,7 +53,8 @@ class Dispatcher:
             self._begin()
         call, destination = await self._built(io, operation, model, response_id, given)
         try:
-            if call.draft is None or self._transcripts is None:
+            draft = call.draft
+            if draft is None or self._transcripts is None or not (draft.expand or draft.own):
                 return await self._serve(call, destination, io)
             return await self._with_transcripts(call, destination, self._transcripts, io)
         except TurnoutError as error:
@@ -125,8 +126,8 @@ class Dispatcher:
         settle_success(lease, self._fleet, io.now(), tokens_in, tokens_out)
         if call.operation == "delete" and call.response_id is not None:
             self._continuity.forget(lease.deployment, call.tenant, call.response_id)
-        keep = self._keeper(served, io)
-        self._sealer(served).result(result)
+        sealer, keep = self._after(served, io)
+        sealer.result(result)
         if isinstance(result, Response) and keep is not None:
             await keep(result)
         about = result.about
@@ -147,25 +148,20 @@ class Dispatcher:
             self._report(done, error, tokens_in, tokens_out, io)
 
         report = finished if self._sinks else None
-        return StreamCore(served, self._fleet, io, self._sealer(served), report, self._keeper(served, io))
+        sealer, keep = self._after(served, io)
+        return StreamCore(served, self._fleet, io, sealer, report, keep)
 
-    def _sealer(self, served: Served[Any]) -> Sealer:
-        call, deployment = served.call, served.lease.deployment
-        stamps = None
-        if call.draft is not None and self._transcripts is not None:
-            stamps = stamp(call, deployment, kept=self._transcripts.keeps(call, deployment))
-        return self._continuity.sealer(deployment, call.tenant, stamps)
-
-    def _keeper(self, served: Served[Any], io: IO) -> Keep | None:
-        """What writes the answer to the transcript, None if it is not kept."""
+    def _after(self, served: Served[Any], io: IO) -> tuple[Sealer, Keep | None]:
+        """What is done with an answer: the sealer of its ids, and what writes it to the transcript, if it is kept."""
         call, lease, transcripts = served.call, served.lease, self._transcripts
-        if transcripts is None:
-            return None
-        if transcripts.keeps(call, lease.deployment):
-            return partial(transcripts.keep, call, lease, io)
-        if transcripts.follows(call):
-            return partial(transcripts.finish, call, io)
-        return None
+        deployment = lease.deployment
+        if call.draft is None or transcripts is None:
+            return self._continuity.sealer(deployment, call.tenant), None
+        kept = transcripts.keeps(call, deployment)
+        sealer = self._continuity.sealer(deployment, call.tenant, stamp(call, deployment, kept=kept))
+        if kept:
+            return sealer, partial(transcripts.keep, call, lease, io)
+        return sealer, partial(transcripts.finish, call, io) if transcripts.follows(call) else None
 
     def _report(
         self, served: Served[Any], error: TurnoutError | None, tokens_in: int | None, tokens_out: int | None, io: IO

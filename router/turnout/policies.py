@@ -73,6 +73,8 @@ class FallbackPolicy:
             table = self.content_policy
         else:
             table, default = self.general, self.default
+        if not table and not default:
+            return ()
         listed = next((table[name] for name in (*names, "*") if name in table), default)
         return tuple(name for name in listed if name not in names)[: self.limit]
 

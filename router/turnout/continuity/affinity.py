@@ -7,7 +7,7 @@ encrypted content can be read.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -128,7 +128,7 @@ class Continuity:
             found = self._resolve(previous, tenant, only, "previous_response_id")
             body = {**body, "previous_response_id": found.upstream}
             if draft is not None:
-                draft = replace(draft, parent=found.key, previous_id=previous, expand=found.kept_here_only)
+                draft = draft._replace(parent=found.key, previous_id=previous, expand=found.kept_here_only)
         owners: Mapping[int, str] = {}
         home: str | None = None
         items = body.get("input")
@@ -280,7 +280,7 @@ class Continuity:
         if draft is None:
             raise _no_conversation()
         rest = {name: value for name, value in body.items() if name != "conversation"}
-        return rest, replace(draft, conversation=own, conversation_id=token, expand=True, keep=True)
+        return rest, draft._replace(conversation=own, conversation_id=token, expand=True, keep=True)
 
     def conversation(self, token: str, tenant: str) -> str:
         """Our own id of a conversation that is kept here. Raises NotFoundError."""

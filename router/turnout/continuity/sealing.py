@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from turnout_adapters.types import Result, StreamEvent
+from turnout_adapters.types import CompactedResponse, DeletedResponse, ItemList, Response, Result, StreamEvent
 
 PRIVATE_ITEMS = ("reasoning", "compaction")
 """Items that only their account can read."""
@@ -26,22 +26,33 @@ class Sealer:
 
     def result(self, result: Result) -> None:
         """Wraps every id of ours on a complete result."""
-        fields: Any = result
-        if isinstance(getattr(result, "id", None), str) and getattr(result, "object", None) != "response.input_tokens":
-            upstream = fields.id
-            if getattr(result, "object", "response") == "response" and upstream:
-                self.remember(upstream)
-            if upstream:
-                fields.id = self.wrap(upstream)
-        if getattr(result, "previous_response_id", None):
-            fields.previous_response_id = self.wrap(fields.previous_response_id)
+        if isinstance(result, Response):
+            self._response(result)
+        elif isinstance(result, ItemList):
+            self._list(result)
+        elif isinstance(result, CompactedResponse | DeletedResponse) and result.id:
+            result.id = self.wrap(result.id)
+            for item in result.output if isinstance(result, CompactedResponse) else ():
+                self.item(item)
+
+    def _response(self, response: Response) -> None:
+        if response.id:
+            self.remember(response.id)
+            response.id = self.wrap(response.id)
+        if response.previous_response_id:
+            response.previous_response_id = self.wrap(response.previous_response_id)
         for name, value in self.stamps.items():
-            setattr(fields, name, value)
-        for item in [*(getattr(result, "output", None) or ()), *(getattr(result, "data", None) or ())]:
+            setattr(response, name, value)
+        for item in response.output:
             self.item(item)
-        for name in ("first_id", "last_id"):
-            if getattr(result, name, None) in self.wrapped:
-                setattr(fields, name, self.wrapped[getattr(result, name)])
+
+    def _list(self, items: ItemList) -> None:
+        for item in items.data:
+            self.item(item)
+        if (items.first_id or "") in self.wrapped:
+            items.first_id = self.wrapped[items.first_id or ""]
+        if (items.last_id or "") in self.wrapped:
+            items.last_id = self.wrapped[items.last_id or ""]
 
     def item(self, item: Any) -> None:
         """Wraps the id of an item that only its account can read."""

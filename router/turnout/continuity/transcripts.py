@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
 from cachetools import LRUCache
@@ -28,6 +29,7 @@ _KNOWN_PATHS = 10_000
 _SWAPS = 8
 """Times that adding to a conversation is tried while others add to it too."""
 REPLAYED = "the account that held the conversation was not available; it was continued from its transcript"
+_NO_STAMPS: Mapping[str, Any] = MappingProxyType({})
 _UNREADABLE = "an earlier response of this conversation was deleted, has expired, or was not kept"
 _PREVIOUS = "previous_response_id"
 
@@ -85,7 +87,7 @@ class Transcripts:
         if draft.conversation is not None:
             talk = await self.talk(call.tenant, draft.conversation, io)
             turns = [turn for _, turn in reversed(await self.said(talk, io))]
-            return self._with_history(call, replace(draft, parent=talk.head), turns)
+            return self._with_history(call, draft._replace(parent=talk.head), turns)
         turns = [] if draft.parent is None else await self.chain(draft.parent, io)
         if turns is None:
             raise NotFoundError("no response with this id", code="response_not_found", param=_PREVIOUS)
@@ -130,7 +132,7 @@ class Transcripts:
             body=body,
             owners=owners,
             notes=(*call.notes, *past.notes),
-            draft=replace(draft, path=path, expand=True),
+            draft=draft._replace(path=path, expand=True),
         )
 
     # --- writing
@@ -288,8 +290,8 @@ def is_native(call: Call, deployment: Deployment) -> bool:
 def stamp(call: Call, deployment: Deployment, *, kept: bool) -> Mapping[str, Any]:
     """Fields of a response that the provider could not know: it was not told of the turn before, or keeps nothing."""
     draft = call.draft
-    if draft is None:
-        return {}
+    if draft is None or not (kept or draft.expand):
+        return _NO_STAMPS
     fields: dict[str, Any] = {}
     if draft.expand and draft.previous_id is not None:
         fields["previous_response_id"] = draft.previous_id

@@ -54,7 +54,7 @@ async def route(call: Call, destination: Destination, fleet: Fleet, rules: Rules
     while True:
         lease = await acquire(journey, fleet, rules, io)
         try:
-            timeout = attempt_timeout(journey.call, lease, io.now(), elsewhere=_elsewhere(journey, lease, rules))
+            timeout = _attempt_timeout(journey, lease, rules, io.now())
             if timeout <= 0:
                 raise journey.too_late()
             answer = await send(journey.call, lease, io, timeout)
@@ -68,18 +68,18 @@ async def route(call: Call, destination: Destination, fleet: Fleet, rules: Rules
             return Served(answer, lease, journey.route(lease, io.now()), journey.call)
 
 
-def attempt_timeout(call: Call, lease: Lease, now: float, *, elsewhere: bool) -> float:
+def _attempt_timeout(journey: Journey, lease: Lease, rules: Rules, now: float) -> float:
     """Seconds this attempt may take: its own limit, within what is left of the deadline.
 
-    Without a limit of its own, an attempt gets half of what is left while the call could be served `elsewhere`, so that
-    a silent deployment cannot use up the whole call.
+    Without a limit of its own, an attempt gets half of what is left while the call could be served elsewhere, so that a
+    silent deployment cannot use up the whole call.
     """
+    call, spec = journey.call, lease.deployment.spec
     left = call.deadline - now
-    spec = lease.deployment.spec
     own = call.attempt_timeout or (spec.stream_timeout if call.stream else None) or spec.timeout
     if own is not None:
         return min(own, left)
-    return left / 2 if elsewhere else left
+    return left / 2 if _elsewhere(journey, lease, rules) else left
 
 
 def _elsewhere(journey: Journey, lease: Lease, rules: Rules) -> bool:
