@@ -2,12 +2,13 @@
 
 The near store answers at once; the far one works in threads of its own, and a call waits for it only as long as it is
 known to be well. What the far store says counts: a turn that was deleted there is gone, whatever is near. What it does
-not know but the near one does (it was flushed, or down when the turn was written) is written to it again.
+not know but this process wrote (it was flushed, or down then) is written to it again. What another process wrote is
+only borrowed: its age is the far store's to know, so a copy of it is kept for a short time and never written back.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
-from typing import Any
+from typing import Any, TypeGuard
 
 from turnout.continuity.turns import GONE
 from turnout.engine.port import IO
@@ -20,6 +21,11 @@ _LEAST_WAIT, _LONGEST_WAIT = 0.002, 0.05
 """... within these bounds (seconds), where it can go on without."""
 _LONGEST_READ = 2.0
 """Seconds to wait for turns that only the far store has."""
+_LONGEST_LOAN = 3600.0
+_LOAN = 1 / 8
+"""A copy of what another process wrote is used for this part of the time to live at most, and no longer than that."""
+_BORROWED = b"\0"
+"""In front of such a copy. No entry begins so: they are JSON."""
 _MOST_OWED = 10_000
 _OWED_AT_ONCE = 100
 UNREACHABLE = "the store that holds this conversation cannot be reached"
@@ -49,7 +55,8 @@ class Shelf:
 
         Raises PinnedUnavailable if only the far store could tell, and it cannot be reached.
         """
-        near = self._near.read(keys)
+        held = self._near.read(keys)
+        near = [None if value is None else value.removeprefix(_BORROWED) for value in held]
         if self._far is None:
             return [value or None for value in near]
         whole = all(value is not None for value in near)
@@ -60,7 +67,7 @@ class Shelf:
                 raise PinnedUnavailable(UNREACHABLE, retry_after=1.0)
             return [value or None for value in near]
         found: list[bytes | None] = job.value
-        self._agree(keys, near, found)
+        self._agree(keys, held, found)
         return [(mine if theirs is None else theirs) or None for mine, theirs in zip(near, found, strict=True)]
 
     async def write(self, entries: Mapping[str, bytes], io: IO, touched: Sequence[str] = ()) -> None:
@@ -136,7 +143,7 @@ class Shelf:
         if not owed:
             return {}
         pairs = zip(owed, self._near.read(owed), far.read(owed), strict=True)
-        return {key: mine for key, mine, theirs in pairs if mine is not None and (theirs is None or mine == GONE)}
+        return {key: mine for key, mine, theirs in pairs if _is_own(mine) and (theirs is None or mine == GONE)}
 
     def _owe(self, keys: Iterable[str]) -> None:
         with self._lock:
@@ -149,14 +156,22 @@ class Shelf:
             for key in keys:
                 self._owed.pop(key, None)
 
-    def _agree(self, keys: Sequence[str], near: Sequence[bytes | None], far: Sequence[bytes | None]) -> None:
+    def _agree(self, keys: Sequence[str], held: Sequence[bytes | None], far: Sequence[bytes | None]) -> None:
         """After both were read: deletions and what is new come near, what was lost goes back to the far store."""
         missing: list[str] = []
-        for key, mine, theirs in zip(keys, near, far, strict=True):
-            if theirs is None and mine:
+        loan = min(self._ttl * _LOAN, _LONGEST_LOAN)
+        for key, mine, theirs in zip(keys, held, far, strict=True):
+            if theirs is None and mine and _is_own(mine):
                 missing.append(key)
-            elif theirs is not None and theirs != mine:
-                self._near.write({key: theirs}, self._ttl)
+            elif theirs == GONE and mine != GONE:
+                self._near.write({key: GONE}, loan)
+            elif theirs and theirs != (mine or b"").removeprefix(_BORROWED):
+                self._near.write({key: _BORROWED + theirs}, loan)
         if missing and self._background is not None:
             self._owe(missing)
             self._background.submit(lambda: self._pay({}, ()))
+
+
+def _is_own(held: bytes | None) -> TypeGuard[bytes]:
+    """True for an entry, or a deletion, that this process made."""
+    return held is not None and not held.startswith(_BORROWED)
