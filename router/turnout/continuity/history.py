@@ -30,8 +30,8 @@ class History(NamedTuple):
 def history(turns: Sequence[Turn]) -> History:
     """Input and output items of the turns, oldest turn first.
 
-    Items of an account's own responses lose the ids that other accounts do not know; reasoning keeps its own, and is
-    marked with the account that can read it.
+    Items of an account's own responses lose the ids that other accounts do not know, also where the caller gave them
+    back; reasoning keeps its own, and is marked with the account that can read it.
     """
     items: list[Any] = []
     domains: list[str] = []
@@ -39,7 +39,7 @@ def history(turns: Sequence[Turn]) -> History:
     outputs: dict[str, Any] = {}
     for turn in turns:
         for item in turn.given:
-            items.append(_resolved(item, outputs))
+            items.append(_given(_resolved(item, outputs)))
             domains.append("")
         for item in _output(turn):
             if isinstance(item.get("id"), str):
@@ -94,13 +94,26 @@ def _resolved(item: Any, outputs: Mapping[str, Any]) -> Any:
     return cast("Any", item)
 
 
+def _given(item: Any) -> Any:
+    """An input item without the id that only the account knows where it was made, if it can be without."""
+    if not isinstance(item, Mapping) or "id" not in item:
+        return cast("Any", item)
+    fields = cast("Mapping[str, Any]", item)
+    kind = fields.get("type")
+    if kind in ("reasoning", "item_reference", *_IMMOVABLE) or fields.keys() <= {"id", "type"}:
+        return fields
+    if fields.get("role") == "assistant" and isinstance(fields.get("content"), list):
+        return _simple_message(fields) or fields
+    return {name: value for name, value in fields.items() if name not in ("id", "status")}
+
+
 def _portable(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """An output item as any account may be given it; None for what means nothing elsewhere."""
     kind = item.get("type")
     if kind == "message":
         return _simple_message(item)
     if kind == "reasoning":
-        return item
+        return item if item.get("encrypted_content") else None
     if kind in _LEFT_OUT or kind == "compaction":
         return None
     return {name: value for name, value in item.items() if name not in ("id", "status")}

@@ -1,6 +1,7 @@
 """What is kept, and what is not, where something else happens at the same time or is missing."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from tests.conftest import row
 from turnout import APIConnectionError, BadRequestError, NotFoundError, Router
 from turnout.cache.memory_turns import MemoryTurns
-from turnout.continuity.turns import GONE
+from turnout.continuity.history import history
+from turnout.continuity.turns import GONE, Turn
 from turnout.sim.anthropic_region import AnthropicRegion
 from turnout.sim.fake_cloud import FakeCloud
 from turnout.sim.history import HistoryRegion
@@ -137,3 +139,34 @@ def test_what_is_deleted_while_it_is_retrieved_stays_deleted(regions: FakeCloud)
         assert len(store) == 1
         with pytest.raises(APIConnectionError):
             router.get_responses(made.id)
+
+
+def test_ids_of_items_that_the_caller_gave_back_stay_on_their_account(regions: FakeCloud) -> None:
+    tool = {"type": "function", "name": "look_up", "parameters": {"type": "object", "properties": {}}}
+    with router_over(regions) as router:
+        first = router.responses("eastus", "look_up ask-000000000001", tools=[tool], store=False)
+        result = {"type": "function_call_output", "call_id": first.output[0].call_id, "output": "got-000000000002"}
+        second = router.responses(
+            "eastus", [user("ask-000000000001"), *first.output, result], tools=[tool], store=False
+        )
+        given = [user("ask-000000000001"), *first.output, result, *second.output, user("ask-000000000003")]
+        third = router.responses("eastus", given)
+        regions.kill("eastus")
+        fourth = router.responses("gpt", "ask-000000000004", previous_response_id=third.id)
+    assert fourth.route.affinity == "replayed"
+    heard = re.findall("(?:ask|got|say)-[0-9a-f]{12}", fourth.output_text)
+    assert heard[1::2] == [f"{kind}-00000000000{number}" for number, kind in enumerate(("ask", "got", "ask", "ask"), 1)]
+    assert sum(region.foreign_ids for region in regions.regions.values()) == 0
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def test_reasoning_that_only_has_an_id_is_left_behind() -> None:
+    """It is of use to the account alone, and only as long as that has the response."""
+    output = [{"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": None}]
+    turn = Turn(given=["hi"], response={"status": "completed", "output": output}, domain="a", native=True)
+    past = history([turn])
+    assert past.items == ["hi"]
+    assert "reasoning" in past.notes[0]
