@@ -50,6 +50,11 @@ class Shelf:
         """Seconds that an entry is kept."""
         return self._ttl
 
+    @property
+    def reachable(self) -> bool:
+        """False while the shared store is known to be away: what all processes must agree on cannot be changed."""
+        return self._background is None or self._background.healthy
+
     async def read(self, keys: Sequence[str], io: IO) -> list[bytes | None]:
         """The entries in the order of the keys; None for what is unknown, expired or deleted.
 

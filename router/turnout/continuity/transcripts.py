@@ -16,7 +16,7 @@ from cachetools import LRUCache
 from turnout.context import Call, Draft
 from turnout.continuity.affinity import Continuity, plain
 from turnout.continuity.history import history, hosted_state
-from turnout.continuity.shelf import Shelf
+from turnout.continuity.shelf import UNREACHABLE, Shelf
 from turnout.continuity.turns import PATH, Talk, Turn, conversation_key, items_of, pack, pack_talk, unpack, unpack_talk
 from turnout.deployment import Deployment
 from turnout.engine.leases import Lease
@@ -86,6 +86,8 @@ class Transcripts:
             return call
         if draft.conversation is not None:
             talk = await self.talk(call.tenant, draft.conversation, io)
+            if not self.shelf.reachable:
+                raise PinnedUnavailable(UNREACHABLE, retry_after=1.0)
             turns = [turn for _, turn in reversed(await self.said(talk, io))]
             return self._with_history(call, draft._replace(parent=talk.head), turns)
         turns = [] if draft.parent is None else await self.chain(draft.parent, io)

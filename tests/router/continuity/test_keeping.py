@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import row
-from turnout import APIConnectionError, BadRequestError, NotFoundError, Router
+from turnout import APIConnectionError, BadRequestError, NotFoundError, PinnedUnavailable, Router
 from turnout.cache.memory_turns import MemoryTurns
 from turnout.continuity.history import history
 from turnout.continuity.turns import GONE, Turn
@@ -170,3 +170,37 @@ def test_reasoning_that_only_has_an_id_is_left_behind() -> None:
     past = history([turn])
     assert past.items == ["hi"]
     assert "reasoning" in past.notes[0]
+
+
+class Shared(MemoryTurns):
+    """A store that may be cut off."""
+
+    remote = True
+    cut = False
+
+    def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        self.check()
+        return super().read(keys)
+
+    def swap(self, key: str, old: bytes | None, new: bytes, ttl: float) -> bool:
+        self.check()
+        return super().swap(key, old, new, ttl)
+
+    def check(self) -> None:
+        if self.cut:
+            raise ConnectionError("cut")
+
+
+def test_a_conversation_that_cannot_be_changed_is_refused_before_anything_is_paid_for(regions: FakeCloud) -> None:
+    store = Shared()
+    with router_over(regions, store) as router:
+        talk = router.conversations.create()
+        router.responses("claude", "ask-1", conversation=talk.id)
+        store.cut = True
+        for _ in range(2):
+            with pytest.raises(PinnedUnavailable, match="cannot be reached") as raised:
+                router.responses("claude", "ask-2", conversation=talk.id)
+            assert raised.value.retry_after == 1.0
+        assert regions["claude"].requests == 1
+        assert router.responses("claude", "ask-2").output_text
+        store.cut = False
