@@ -221,7 +221,7 @@ class Continuity:
 
     def _raw(self, token: str, tenant: str, only: Domains) -> _Found:
         """A provider's own id: accepted if the store knows it, or if there is but one account it can belong to."""
-        for domain in self._domains:
+        for domain in list(self._domains):
             deployment = self._store.get(_key(tenant, self._hash(domain), token))
             if deployment is not None:
                 return _Found(domain, deployment, token, turn_key(tenant, self._hash(domain), token))
@@ -304,7 +304,7 @@ class Continuity:
         )
 
     def _domain(self, digest: bytes) -> str | None:
-        return next((domain for domain in self._domains if self._hash(domain) == digest), None)
+        return next((domain for domain in list(self._domains) if self._hash(domain) == digest), None)
 
     def _hash(self, domain: str) -> bytes:
         digest = self._hashes.get(domain)
