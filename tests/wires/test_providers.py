@@ -478,8 +478,8 @@ def test_deployment_parameters_and_drop_params() -> None:
                 extra_body={"metadata": {"more": 1}, "top_k": 5},
             )  # fmt: skip
             assert [warning.partition(" ")[0] for warning in response.warnings] == ["truncation"]
-            streamed = list(router.responses("m", "hello", store=True, drop_params=True, stream=True))
-            assert "store" in streamed[-1].response.warnings[0]
+            streamed = list(router.responses("m", "hello", truncation="auto", drop_params=True, stream=True))
+            assert "truncation" in streamed[-1].response.warnings[0]
         sent = server.seen[0]
         assert (sent.body["max_tokens"], sent.body["top_k"]) == (77, 5)
         assert sent.body["metadata"] == {"more": 1}
