@@ -78,6 +78,8 @@ class Dispatcher:
             begun = await route(call, destination, self._fleet, self._rules, io, send_stream)
             try:
                 stream = self._stream(begun, io)
+                if call.body.get("background"):
+                    await stream.keep_begun()
                 await stream.keep()
             except BaseException:
                 self._fleet.release(begun.lease, io.now(), None, None)
@@ -116,7 +118,7 @@ class Dispatcher:
         if draft.expand:
             return await answer(transcripts, call, io)
         if call.operation == "delete":
-            await transcripts.erase([draft.own], io)
+            await transcripts.erase_copy(draft.own, io)
         return None
 
     async def _result(self, served: Served[Result], io: IO) -> Result:

@@ -116,7 +116,7 @@ class TranscriptPolicy:
     every: bool = False
     """True: of all providers. False: only where the provider keeps none itself."""
     ttl: float = 30 * 24 * 3600.0
-    """Seconds a turn is kept after it, or one of the next 32 after it, was made."""
+    """Seconds a turn is kept after it was made, or one of the next 32 after it that this process knew to follow it."""
     max_bytes: int = 256 * 2**20
     """Bytes of turns in this process, overhead included."""
     max_turn_bytes: int = 16 * 2**20

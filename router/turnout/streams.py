@@ -78,6 +78,12 @@ class StreamCore:
             await self._read()
             await self.keep()
 
+    async def keep_begun(self) -> None:
+        """A background response outlives its stream: what is known of it at its first event is kept."""
+        response = getattr(self.pending[0], "response", None) if self.pending else None
+        if self._keep is not None and isinstance(response, Response) and not self._terminated:
+            await self._keep(response)
+
     async def keep(self) -> None:
         """Writes the answer to the transcript once it is complete, and before its last event is handed out."""
         if self._terminated and self._keep is not None and self.response is not None:

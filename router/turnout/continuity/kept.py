@@ -19,7 +19,7 @@ _FROM_TRANSCRIPT = "read from the transcript; no provider was asked"
 async def answer(transcripts: Transcripts, call: Call, io: IO, affinity: Affinity = "none") -> Result:
     """The result of an operation on a response that is kept here. Raises NotFoundError, BadRequestError."""
     key = call.draft.own if call.draft is not None else None
-    turn = None if key is None else await transcripts.turn(key, io)
+    turn = None if key is None else await transcripts.turn(key, io, call.deadline)
     if key is None or turn is None or turn.response is None:
         raise NotFoundError("no response with this id", code="response_not_found", param="response_id")
     if call.operation == "delete":
@@ -54,10 +54,15 @@ async def turns_before(transcripts: Transcripts, call: Call, io: IO) -> list[Map
 
     They are to be deleted: what was put between them without a call goes at once, since it has no id to be named by.
     """
-    key = call.draft.own if call.draft is not None else None
-    linked = None if key is None else await transcripts.linked(key, io, holes=True)
-    if linked is None:
+    draft = call.draft
+    if draft is None or draft.own is None:
+        return []
+    key = draft.own
+    linked = await transcripts.linked(key, io, call.deadline, holes=True)
+    if linked is None and draft.expand:
         raise NotFoundError("no response with this id", code="response_not_found", param="response_id")
+    if linked is None:
+        return []
     await transcripts.erase([one for one, turn in linked if turn.response is None], io)
     return [turn.response for one, turn in reversed(linked) if turn.response is not None and one != key]
 

@@ -7,6 +7,7 @@ only borrowed: its age is the far store's to know, so a copy of it is kept for a
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from threading import Lock
 from typing import Any, TypeGuard
 
@@ -55,10 +56,11 @@ class Shelf:
         """False while the shared store is known to be away: what all processes must agree on cannot be changed."""
         return self._background is None or self._background.healthy
 
-    async def read(self, keys: Sequence[str], io: IO) -> list[bytes | None]:
+    async def read(self, keys: Sequence[str], io: IO, until: float = inf) -> list[bytes | None]:
         """The entries in the order of the keys; None for what is unknown, expired or deleted.
 
-        Raises PinnedUnavailable if only the far store could tell, and it cannot be reached.
+        Waits until then at most, if need be. Raises PinnedUnavailable if only the far store could tell, and it cannot
+        be reached.
         """
         held = self._near.read(keys)
         near = [None if value is None else value.removeprefix(_BORROWED) for value in held]
@@ -66,7 +68,8 @@ class Shelf:
             return [value or None for value in near]
         whole = all(value is not None for value in near)
         far = self._far
-        job = await self._do(lambda: far.read(keys), io, self._patience() if whole else _LONGEST_READ)
+        patience = self._patience() if whole else _LONGEST_READ
+        job = await self._do(lambda: far.read(keys), io, min(patience, max(until - io.now(), 0.0)))
         if job is None:
             if not whole:
                 raise PinnedUnavailable(UNREACHABLE, retry_after=1.0)

@@ -7,6 +7,7 @@ and `conversation` their meaning. Elsewhere it is a second copy, for the day the
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from math import inf
 from threading import Lock
 from types import MappingProxyType
 from typing import Any
@@ -46,27 +47,29 @@ class Transcripts:
 
     # --- reading
 
-    async def turn(self, key: str, io: IO) -> Turn | None:
+    async def turn(self, key: str, io: IO, until: float = inf) -> Turn | None:
         """One turn, None if it is not known (any more)."""
-        value = (await self.shelf.read([key], io))[0]
+        value = (await self.shelf.read([key], io, until))[0]
         return None if value is None else unpack(value)
 
-    async def chain(self, key: str, io: IO) -> list[Turn] | None:
+    async def chain(self, key: str, io: IO, until: float = inf) -> list[Turn] | None:
         """A turn and all before it, oldest first; None if the turn itself is not known.
 
         Raises NotFoundError if one of those before it is gone: a history with a hole is another history.
         """
-        linked = await self.linked(key, io)
+        linked = await self.linked(key, io, until)
         return None if linked is None else [turn for _, turn in reversed(linked)]
 
-    async def linked(self, key: str, io: IO, *, holes: bool = False) -> list[tuple[str, Turn]] | None:
+    async def linked(
+        self, key: str, io: IO, until: float = inf, *, holes: bool = False
+    ) -> list[tuple[str, Turn]] | None:
         """As `chain`, newest first, with keys. With `holes` what is gone is left out."""
         found: list[tuple[str, Turn]] = []
         wanted: Sequence[str] = [key]
         seen = {key}
         while wanted:
             last = len(found)
-            for one, value in zip(wanted, await self.shelf.read(wanted, io), strict=True):
+            for one, value in zip(wanted, await self.shelf.read(wanted, io, until), strict=True):
                 turn = None if value is None else unpack(value)
                 if turn is not None:
                     found.append((one, turn))
@@ -90,7 +93,7 @@ class Transcripts:
                 raise PinnedUnavailable(UNREACHABLE, retry_after=1.0)
             turns = [turn for _, turn in reversed(await self.said(talk, io))]
             return self._with_history(call, draft._replace(parent=talk.head), turns)
-        turns = [] if draft.parent is None else await self.chain(draft.parent, io)
+        turns = [] if draft.parent is None else await self.chain(draft.parent, io, call.deadline)
         if turns is None:
             raise NotFoundError("no response with this id", code="response_not_found", param=_PREVIOUS)
         return self._with_history(call, draft, turns)
@@ -102,11 +105,11 @@ class Transcripts:
         """
         draft = call.draft
         if draft is not None and draft.own is not None:
-            turn = await self.turn(draft.own, io)
+            turn = await self.turn(draft.own, io, call.deadline)
             return call if turn is not None and turn.finished and not call.stream else None
         if draft is None or draft.parent is None:
             return None
-        turns = await self.chain(draft.parent, io)
+        turns = await self.chain(draft.parent, io, call.deadline)
         if turns is None:
             return None
         moved = self._with_history(call, draft, turns)
@@ -197,6 +200,17 @@ class Transcripts:
         if len(packed) <= self._policy.max_turn_bytes:
             with suppress(PinnedUnavailable):
                 await self.shelf.swap(draft.own, value, packed, io)
+
+    async def erase_copy(self, key: str, io: IO) -> None:
+        """Deletes our copy of a response that its account is about to delete.
+
+        Where copies are the exception, a shared store that is away is told when it is back, and holds nothing up.
+        """
+        try:
+            await self.erase([key], io)
+        except PinnedUnavailable:
+            if self._policy.every:
+                raise
 
     async def erase(self, keys: Sequence[str], io: IO) -> None:
         """Deletes turns for good."""

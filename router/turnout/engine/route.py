@@ -15,7 +15,7 @@ from turnout.engine.journey import Journey, Rules, attempt_of
 from turnout.engine.leases import Destination, Lease
 from turnout.engine.port import IO
 from turnout.engine.settling import settle_failure
-from turnout.errors import APIError, APITimeoutError
+from turnout.errors import APIError, APITimeoutError, NotFoundError
 from turnout_adapters.kinds import Kind
 from turnout_adapters.types.route import Route
 
@@ -25,6 +25,7 @@ A_co = TypeVar("A_co", covariant=True)
 _ROUNDING = 0.005
 """Seconds by which a timer may fire early."""
 _MOST_ANNOUNCED = 8
+_UNKNOWN = "no response with this id"
 _LOST = "previous_response_not_found"
 """The account's word that it does not have the response before (any more)."""
 
@@ -153,6 +154,8 @@ async def _decide(journey: Journey, error: APIError, rules: Rules, io: IO) -> No
             raise error
         journey.move()
         return
+    if (error.code == _LOST and call.pin is not None) or (kind is Kind.NOT_FOUND and call.stateless):
+        raise _unknown(error) from None
     if journey.in_group <= allowed:
         return
     persistent = call.pin is not None and what.retry and what.same and allowed > 0
@@ -164,6 +167,15 @@ async def _decide(journey: Journey, error: APIError, rules: Rules, io: IO) -> No
     journey.chain = spare
     journey.visited.add(spare[0].group.name)
     journey.in_group = 0
+
+
+def _unknown(error: APIError) -> NotFoundError:
+    """The account does not have the response: told in our words, since its own name the id that only it knows."""
+    told = NotFoundError(
+        _UNKNOWN, status=404, code="response_not_found", provider=error.provider, request_id=error.request_id
+    )
+    told.deployment, told.model_group, told.attempts = error.deployment, error.model_group, error.attempts
+    return told
 
 
 def _should_move(journey: Journey, error: APIError, what: Verdict, allowed: int) -> bool:

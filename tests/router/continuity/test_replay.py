@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import in_flight, row
-from turnout import APIError, ConfigError, NotFoundError, PinnedUnavailable, Router
+from turnout import APIError, ConfigError, DeadlineExceededError, NotFoundError, PinnedUnavailable, Router
 from turnout.sim.anthropic_region import AnthropicRegion
 from turnout.sim.fake_cloud import FakeCloud
 from turnout.sim.faults import Fault, outage, throttle
@@ -244,6 +244,28 @@ def test_a_background_response_follows_its_pin(cloud: FakeCloud) -> None:
         assert done.output_text in json.dumps(cloud[second.route.deployment].journal[-1].body)
 
 
+def test_a_background_stream_that_was_left_is_kept_when_it_is_resumed(cloud: FakeCloud) -> None:
+    with router_over(cloud, "eastus", "westus") as router:
+        with router.responses("gpt", "ask-1", background=True, stream=True) as stream:
+            begun = next(stream).response
+        with router.get_responses(begun.id, stream=True) as resumed:
+            done = list(resumed)[-1].response
+        assert done.id == begun.id
+        cloud.kill(done.route.deployment)
+        second = said(router, "ask-2", done)
+        assert second.route.affinity == "replayed"
+        assert "ask-1" in json.dumps(cloud[second.route.deployment].journal[-1].body)
+
+
+def test_a_deleted_response_cannot_be_continued_where_it_lived(cloud: FakeCloud) -> None:
+    with router_over(cloud, "eastus", "westus") as router:
+        first = said(router, "ask-1")
+        assert router.delete_responses(first.id).deleted
+        with pytest.raises(NotFoundError) as raised:
+            said(router, "ask-2", first)
+        assert str(raised.value).startswith("no response with this id")
+
+
 def test_what_is_kept_is_read_while_the_account_is_down(cloud: FakeCloud) -> None:
     with router_over(cloud, "eastus", "westus") as router:
         first = said(router, "ask-1")
@@ -289,7 +311,7 @@ def test_a_cut_stream_leaves_no_turn(regions: FakeCloud) -> None:
         body = json.dumps(regions[third.route.deployment].journal[-1].body)
         assert "ask-1" in body
         assert "ask-2" not in body
-        with pytest.raises((NotFoundError, PinnedUnavailable, APIError)):
+        with pytest.raises((NotFoundError, PinnedUnavailable, DeadlineExceededError)):
             said(router, "ask-4", broken, timeout=1.5)
 
 
