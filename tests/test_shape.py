@@ -13,7 +13,13 @@ import turnout
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = sorted([*(ROOT / "router").rglob("*.py"), *(ROOT / "adapters").rglob("*.py")])
-PURE = ("adapters/turnout_adapters", "router/turnout/limits", "router/turnout/engine", "router/turnout/strategies", "router/turnout/checks")
+PURE = (
+    "adapters/turnout_adapters",
+    "router/turnout/limits",
+    "router/turnout/engine",
+    "router/turnout/strategies",
+    "router/turnout/checks",
+)
 WORLD = {"random", "asyncio", "anyio", "time", "socket", "httpx2", "redis", "structlog", "threading", "secrets"}
 PROJECT = ("router", "adapters", "tests", "benchmarks", "docs", ".ci")
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|farm|root|home)/\w")
