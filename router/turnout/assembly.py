@@ -125,8 +125,9 @@ def _transcripts(settings: Settings, continuity: Continuity, io: IO) -> Transcri
     chosen = settings.transcripts
     if chosen is None:
         return None
-    near, far, background = open_turns(chosen, settings.id_secrets, settings.redis, io.now)
-    return Transcripts(Shelf(near, far, background, ttl=chosen.policy.ttl), continuity, chosen.policy)
+    near, far, background, wait = open_turns(chosen, settings.id_secrets, settings.redis, io.now)
+    shelf = Shelf(near, far, background, ttl=chosen.policy.ttl, write_wait=wait)
+    return Transcripts(shelf, continuity, chosen.policy)
 
 
 def _codec(settings: Settings) -> IdCodec:

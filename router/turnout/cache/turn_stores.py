@@ -6,11 +6,14 @@ from typing import Any, NamedTuple
 from turnout.cache.memory_turns import MemoryTurns
 from turnout.config.redis import RedisSettings
 from turnout.config.transcripts import TranscriptSettings
+from turnout.continuity.shelf import LONGEST_WAIT
 from turnout.errors import ConfigError
 from turnout.protocols import Background, TurnStore
 
 _NEAR_BYTES = 64 * 2**20
 """Bytes kept in this process in front of a store that is shared."""
+_REDIS_WAIT = 0.001
+"""Seconds: whatever happens to Redis, it makes no call slower than that."""
 _PATIENCE = 2.0
 """Seconds after which a store of the user's is held to hang."""
 
@@ -21,6 +24,8 @@ class Turns(NamedTuple):
     near: TurnStore
     far: TurnStore | None = None
     background: Background | None = None
+    write_wait: float = LONGEST_WAIT
+    """Seconds that a call waits at most to hear that its turn is safe there."""
 
 
 def open_turns(
@@ -36,7 +41,8 @@ def open_turns(
     if background is None:
         return Turns(_sealed(far, settings, secrets))
     near = MemoryTurns(min(policy.max_bytes, _NEAR_BYTES), timer=timer)
-    return Turns(near, _sealed(far, settings, secrets), background)
+    wait = _REDIS_WAIT if chosen == "redis" else LONGEST_WAIT
+    return Turns(near, _sealed(far, settings, secrets), background, wait)
 
 
 def _far(chosen: Any, redis: RedisSettings | None) -> tuple[TurnStore, Background | None]:

@@ -19,7 +19,7 @@ _FROM_TRANSCRIPT = "read from the transcript; no provider was asked"
 async def answer(transcripts: Transcripts, call: Call, io: IO, affinity: Affinity = "none") -> Result:
     """The result of an operation on a response that is kept here. Raises NotFoundError, BadRequestError."""
     key = call.draft.own if call.draft is not None else None
-    turn = None if key is None else await transcripts.turn(key, io, call.deadline)
+    turn = None if key is None else await transcripts.turn(key, io, call.deadline, recent=True)
     if key is None or turn is None or turn.response is None:
         raise NotFoundError("no response with this id", code="response_not_found", param="response_id")
     if call.operation == "delete":

@@ -18,8 +18,10 @@ from turnout.protocols import Background, Job, TurnStore
 
 _PATIENCE = 8.0
 """A call waits for the far store this many times what its work takes lately ..."""
-_LEAST_WAIT, _LONGEST_WAIT = 0.002, 0.05
+_LEAST_WAIT, LONGEST_WAIT = 0.002, 0.05
 """... within these bounds (seconds), where it can go on without."""
+_SECOND_LOOKS = (0.005, 0.015, 0.03)
+"""Pauses before an entry is looked for again that another process may have handed to the far store a moment ago."""
 _LONGEST_READ = 2.0
 """Seconds to wait for turns that only the far store has."""
 _LONGEST_LOAN = 3600.0
@@ -33,15 +35,25 @@ UNREACHABLE = "the store that holds this conversation cannot be reached"
 
 
 class Shelf:
-    """Reads and writes entries, near first. `far` and `background` come together."""
+    """Reads and writes entries, near first. `far` and `background` come together.
+
+    `write_wait` is the longest that a call waits, in seconds, to hear that its turn is safe in the far store.
+    """
 
     def __init__(
-        self, near: TurnStore, far: TurnStore | None = None, background: Background | None = None, *, ttl: float
+        self,
+        near: TurnStore,
+        far: TurnStore | None = None,
+        background: Background | None = None,
+        *,
+        ttl: float,
+        write_wait: float = LONGEST_WAIT,
     ) -> None:
         self._near = near
         self._far = far
         self._background = background
         self._ttl = ttl
+        self._write_wait = write_wait
         self._owed: dict[str, None] = {}
         """Keys that the far store has not been given yet, oldest first."""
         self._lock = Lock()
@@ -56,16 +68,29 @@ class Shelf:
         """False while the shared store is known to be away: what all processes must agree on cannot be changed."""
         return self._background is None or self._background.healthy
 
-    async def read(self, keys: Sequence[str], io: IO, until: float = inf) -> list[bytes | None]:
+    async def read(
+        self, keys: Sequence[str], io: IO, until: float = inf, *, recent: bool = False
+    ) -> list[bytes | None]:
         """The entries in the order of the keys; None for what is unknown, expired or deleted.
 
-        Waits until then at most, if need be. Raises PinnedUnavailable if only the far store could tell, and it cannot
-        be reached.
+        Waits until then at most, if need be. `recent` ones may have been written by another process a moment ago: an
+        unknown one is looked for again for 50 ms. Raises PinnedUnavailable if only the far store could tell, and it
+        cannot be reached.
         """
+        found = await self._read(keys, io, until)
+        for pause in _SECOND_LOOKS if recent and self._far is not None else ():
+            if None not in found or io.now() + pause > until:
+                break
+            await io.wait(io.waiter(), pause)
+            found = await self._read(keys, io, until)
+        return [value or None for value in found]
+
+    async def _read(self, keys: Sequence[str], io: IO, until: float) -> list[bytes | None]:
+        """As `read`, the marks of what was deleted included."""
         held = self._near.read(keys)
         near = [None if value is None else value.removeprefix(_BORROWED) for value in held]
         if self._far is None:
-            return [value or None for value in near]
+            return near
         whole = all(value is not None for value in near)
         far = self._far
         patience = self._patience() if whole else _LONGEST_READ
@@ -73,10 +98,10 @@ class Shelf:
         if job is None:
             if not whole:
                 raise PinnedUnavailable(UNREACHABLE, retry_after=1.0)
-            return [value or None for value in near]
+            return near
         found: list[bytes | None] = job.value
         self._agree(keys, held, found)
-        return [(mine if theirs is None else theirs) or None for mine, theirs in zip(near, found, strict=True)]
+        return [mine if theirs is None else theirs for mine, theirs in zip(near, found, strict=True)]
 
     async def write(self, entries: Mapping[str, bytes], io: IO, touched: Sequence[str] = ()) -> None:
         """Keeps the entries; returns once they are safe, or cannot be now. `touched` entries live on as long."""
@@ -86,7 +111,7 @@ class Shelf:
         if self._far is None:
             return
         self._owe(entries)
-        await self._do(lambda: self._pay(entries, touched), io, self._patience())
+        await self._do(lambda: self._pay(entries, touched), io, min(self._patience(), self._write_wait))
 
     async def swap(self, key: str, old: bytes | None, new: bytes, io: IO) -> bool:
         """Writes `new` if the entry is still `old`. Raises PinnedUnavailable if the far store cannot be reached."""
@@ -121,7 +146,7 @@ class Shelf:
 
     def _patience(self) -> float:
         typical = 0.0 if self._background is None else self._background.typical
-        return min(max(_PATIENCE * typical, _LEAST_WAIT), _LONGEST_WAIT)
+        return min(max(_PATIENCE * typical, _LEAST_WAIT), LONGEST_WAIT)
 
     async def _do(self, work: Any, io: IO, seconds: float) -> Job | None:
         """Work in the far store's thread; None if it failed, or was not done in time (it goes on then)."""

@@ -47,9 +47,9 @@ class Transcripts:
 
     # --- reading
 
-    async def turn(self, key: str, io: IO, until: float = inf) -> Turn | None:
+    async def turn(self, key: str, io: IO, until: float = inf, *, recent: bool = False) -> Turn | None:
         """One turn, None if it is not known (any more)."""
-        value = (await self.shelf.read([key], io, until))[0]
+        value = (await self.shelf.read([key], io, until, recent=recent))[0]
         return None if value is None else unpack(value)
 
     async def chain(self, key: str, io: IO, until: float = inf) -> list[Turn] | None:
@@ -69,7 +69,7 @@ class Transcripts:
         seen = {key}
         while wanted:
             last = len(found)
-            for one, value in zip(wanted, await self.shelf.read(wanted, io, until), strict=True):
+            for one, value in zip(wanted, await self.shelf.read(wanted, io, until, recent=not found), strict=True):
                 turn = None if value is None else unpack(value)
                 if turn is not None:
                     found.append((one, turn))

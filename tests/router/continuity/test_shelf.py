@@ -449,3 +449,34 @@ class ShelfMachine(RuleBasedStateMachine):
 
 TestShelf = ShelfMachine.TestCase
 TestShelf.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+def test_what_another_process_has_just_written_is_looked_for_again() -> None:
+    shared = MemoryTurns()
+    reader, writer = Process(shared, lambda: 0.0), Process(shared, lambda: 0.0)
+    pauses: list[float] = []
+
+    class Late(BlockingIO):
+        """The turn arrives in the shared store while the reader waits."""
+
+        async def wait(self, waiter: Any, seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 2:
+                writer.write(KEY, b"a turn")
+
+    reader.shelf._background = AtOnce(reader.line)
+    assert run_without_loop(reader.shelf.read([KEY], Late(), recent=True)) == [b"a turn"]
+    assert len(pauses) == 2
+    assert run_without_loop(reader.shelf.read([OTHER], Late(), recent=True)) == [None]
+    assert len(pauses) == 5
+    assert run_without_loop(reader.shelf.read([OTHER], Late())) == [None]
+    assert len(pauses) == 5
+
+
+def test_a_deleted_turn_is_not_looked_for_again() -> None:
+    one = Process(MemoryTurns(), lambda: 0.0, threads=False)
+    one.write(KEY, b"a turn")
+    one.erase(KEY)
+    before = one.io.time
+    assert run_without_loop(one.shelf.read([KEY], one.io, recent=True)) == [None]
+    assert one.io.time == before
