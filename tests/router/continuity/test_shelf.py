@@ -453,7 +453,7 @@ TestShelf.settings = settings(max_examples=150, stateful_step_count=30, deadline
 
 def test_what_another_process_has_just_written_is_looked_for_again() -> None:
     shared = MemoryTurns()
-    reader, writer = Process(shared, lambda: 0.0), Process(shared, lambda: 0.0)
+    reader, writer = (Process(shared, lambda: 0.0, threads=False) for _ in range(2))
     pauses: list[float] = []
 
     class Late(BlockingIO):
@@ -464,7 +464,6 @@ def test_what_another_process_has_just_written_is_looked_for_again() -> None:
             if len(pauses) == 2:
                 writer.write(KEY, b"a turn")
 
-    reader.shelf._background = AtOnce(reader.line)
     assert run_without_loop(reader.shelf.read([KEY], Late(), recent=True)) == [b"a turn"]
     assert len(pauses) == 2
     assert run_without_loop(reader.shelf.read([OTHER], Late(), recent=True)) == [None]
