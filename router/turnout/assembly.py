@@ -4,14 +4,10 @@ import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from turnout.cache.fleet_limits import FleetLimits
 from turnout.cache.guarded import GuardedStore
 from turnout.cache.memory import MemoryStore
-from turnout.cache.redis_client import RedisClient
-from turnout.cache.shared import SharedState
-from turnout.cache.shared_cooldowns import SharedCooldowns
-from turnout.cache.shared_facts import SharedFacts
 from turnout.cache.turn_stores import open_turns
 from turnout.calls import CallBuilder, Defaults
 from turnout.checks import AllowedRegion, ContextWindow, Tags
@@ -27,10 +23,12 @@ from turnout.engine.fleet import Fleet
 from turnout.engine.journey import Rules
 from turnout.engine.names import Names
 from turnout.engine.port import IO
-from turnout.limits.allowance import LeasePolicy
 from turnout.limits.book import LimitBook
 from turnout.protocols import PreCallCheck, Store, Strategy
 from turnout.strategies import STRATEGIES
+
+if TYPE_CHECKING:  # loaded only for who shares
+    from turnout.cache.shared import SharedState
 
 _BUILT_IN_CHECKS: Mapping[str, type[PreCallCheck]] = {"context_window": ContextWindow, "tags": Tags}
 _LAST_WORD = 1.0
@@ -50,7 +48,7 @@ class Parts:
     dispatcher: Dispatcher
     transcripts: Transcripts | None
     talks: Talks | None
-    shared: SharedState | None
+    shared: "SharedState | None"
 
     def close(self) -> None:
         """Ends the threads that work for this Router, each within a second. A later call starts them again."""
@@ -102,23 +100,24 @@ def assemble(settings: Settings, io: IO) -> Parts:
     return Parts(fleet, builder, dispatcher, transcripts, talks, shared)
 
 
-def _shared(settings: Settings, fleet: Fleet, io: IO) -> SharedState | None:
+def _shared(settings: Settings, fleet: Fleet, io: IO) -> "SharedState | None":
     """What this Router shares with other processes. Connects to nothing yet."""
     if settings.redis is None:
         return None
-    shared = SharedState(RedisClient(settings.redis))
-    SharedCooldowns(fleet, io.now, shared)
-    policy = LeasePolicy(**settings.limits_without_store)
-    limits = fleet.limits.shares = FleetLimits(fleet.update, io.now, namespace=shared.namespace, policy=policy)
-    limits.wake = shared.add(limits)
-    return shared
+    from turnout.cache.sharing import share  # noqa: PLC0415 (loaded only for who shares)
+
+    return share(settings.redis, fleet, io.now, settings.limits_without_store)
 
 
-def _store(settings: Settings, shared: SharedState | None, io: IO) -> Store:
+def _store(settings: Settings, shared: "SharedState | None", io: IO) -> Store:
     if settings.store is not None:
         return GuardedStore(settings.store)
     near = MemoryStore(timer=io.now)
-    return near if shared is None else SharedFacts(near, shared, timer=io.now)
+    if shared is None:
+        return near
+    from turnout.cache.sharing import facts  # noqa: PLC0415 (loaded only for who shares)
+
+    return facts(near, shared, io.now)
 
 
 def _transcripts(settings: Settings, continuity: Continuity, io: IO) -> Transcripts | None:
