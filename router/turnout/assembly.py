@@ -115,9 +115,9 @@ def _store(settings: Settings, shared: "SharedState | None", io: IO) -> Store:
     near = MemoryStore(timer=io.now)
     if shared is None:
         return near
-    from turnout.cache.sharing import facts  # noqa: PLC0415 (loaded only for who shares)
+    from turnout.cache.shared_facts import SharedFacts  # noqa: PLC0415 (loaded only for who shares)
 
-    return facts(near, shared, io.now)
+    return SharedFacts(near, shared, timer=io.now)
 
 
 def _transcripts(settings: Settings, continuity: Continuity, io: IO) -> Transcripts | None:

@@ -12,7 +12,7 @@ from turnout.deployment import Budget, Deployment, ModelGroup
 from turnout.engine.fleet import Fleet
 from turnout.engine.leases import Destination
 from turnout.engine.names import Names
-from turnout.errors import ConfigError, NotFoundError
+from turnout.errors import ConfigError, unknown_response
 from turnout.policies import AffinityPolicy
 from turnout_adapters.adapter import Operation
 from turnout_adapters.schemas import strict_schema
@@ -142,7 +142,7 @@ class CallBuilder:
         elif origin.draft is not None:
             group = ModelGroup("", Budget(0.0, 0.0))
         else:
-            raise NotFoundError("no response with this id", code="response_not_found", param="response_id")
+            raise unknown_response("response_id")
         draft = origin.draft
         if _flag(options, "whole_chain"):
             if draft is None or operation != "delete":

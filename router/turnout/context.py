@@ -37,8 +37,6 @@ class Draft(NamedTuple):
     """The same as the caller knows it."""
     own: str | None = None
     """Key of the turn that an operation on an existing response is about."""
-    own_id: str = ""
-    """Its id as the caller knows it."""
     whole_chain: bool = False
     """Delete what came before it too."""
     expand: bool = False

@@ -51,3 +51,13 @@ __all__ = [
     "UnknownModelError",
     "UnsupportedParameterError",
 ]
+
+
+def unknown_response(param: str | None = None) -> NotFoundError:
+    """The one answer to every response id that is not the caller's, whatever the reason: it tells nothing."""
+    return NotFoundError("no response with this id", code="response_not_found", param=param)
+
+
+def unknown_conversation() -> NotFoundError:
+    """The same for conversations."""
+    return NotFoundError("no conversation with this id", code="conversation_not_found", param="conversation")

@@ -4,11 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from turnout.cache.fleet_limits import FleetLimits
-from turnout.cache.memory import MemoryStore
 from turnout.cache.redis_client import RedisClient
 from turnout.cache.shared import SharedState
 from turnout.cache.shared_cooldowns import SharedCooldowns
-from turnout.cache.shared_facts import SharedFacts
 from turnout.config.redis import RedisSettings
 from turnout.engine.fleet import Fleet
 from turnout.limits.allowance import LeasePolicy
@@ -25,8 +23,3 @@ def share(settings: RedisSettings, fleet: Fleet, now: Callable[[], float], polic
     fleet.limits.shares = limits
     limits.wake = state.add(limits)
     return state
-
-
-def facts(near: MemoryStore, state: SharedState, now: Callable[[], float]) -> SharedFacts:
-    """The store of small facts that all processes share."""
-    return SharedFacts(near, state, timer=now)

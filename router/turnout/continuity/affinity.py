@@ -15,9 +15,10 @@ from turnout.context import Draft
 from turnout.continuity.ids import LONGEST_ID, IdCodec, Kind, domain_hash
 from turnout.continuity.sealing import PRIVATE_ITEMS, Sealer
 from turnout.continuity.turns import turn_key
+from turnout.continuity.waiting import succeeded
 from turnout.deployment import Deployment
 from turnout.engine.port import IO
-from turnout.errors import BadRequestError, NotFoundError
+from turnout.errors import BadRequestError, NotFoundError, unknown_conversation, unknown_response
 from turnout.protocols import Askable, Store
 
 _RAW = re.compile(r"(?:[a-z]{2,8}_)?[0-9a-fA-F-]{16,128}")
@@ -29,7 +30,6 @@ _MADE_HERE = "resp_tn_"
 _LONGEST_QUESTION = 0.25
 """Seconds to wait for the other processes' word, where the answer would be a 404 without it."""
 _TALKS = domain_hash("conversations kept by turnout")
-_NO_RESPONSE = "no response with this id"
 _BOUND = ("compaction", "item_reference")
 """Items that mean nothing without their account."""
 
@@ -105,7 +105,7 @@ class Continuity:
         found = self._resolve(response_id, tenant, only, "response_id")
         draft = None
         if self._transcripts:
-            draft = Draft(own=found.key, own_id=response_id, expand=found.kept_here_only)
+            draft = Draft(own=found.key, expand=found.kept_here_only)
         body = query if found.kept_here_only else self._query(query, tenant)
         return Origin(body, found.domain, found.prefer, found.upstream, draft=draft)
 
@@ -155,10 +155,7 @@ class Continuity:
             return False
         waiter = io.waiter()
         job = store.lookup([_key(tenant, self._hash(domain), token) for domain in list(self._domains)], waiter)
-        give_up = io.now() + _LONGEST_QUESTION
-        while not job.done and (left := give_up - io.now()) > 0:
-            await io.wait(waiter, left)
-        return job.done and job.error is None and bool(job.value)
+        return await succeeded(job, waiter, io, _LONGEST_QUESTION) and bool(job.value)
 
     def key_of(self, response_id: str, tenant: str) -> str | None:
         """The key of the turn of a response that we handed out."""
@@ -205,7 +202,7 @@ class Continuity:
             raise
         domain = self._domain(owned.domain)
         if domain is None and not self._transcripts:
-            raise NotFoundError(_NO_RESPONSE, code="response_not_found", param=name)
+            raise unknown_response(name)
         prefer = self._store.get(_key(tenant, owned.domain, owned.upstream))
         return _Found(domain, prefer, owned.upstream, turn_key(tenant, owned.domain, owned.upstream))
 
@@ -229,7 +226,7 @@ class Continuity:
         if len(candidates) == 1:
             domain = next(iter(candidates))
             return _Found(domain, None, token, turn_key(tenant, self._hash(domain), token))
-        raise NotFoundError(_NO_RESPONSE, code="response_not_found")
+        raise unknown_response()
 
     def _items(
         self, body: Mapping[str, Any], items: Sequence[object], tenant: str
@@ -278,7 +275,7 @@ class Continuity:
             return body, draft
         own = self.conversation(token, tenant)
         if draft is None:
-            raise _no_conversation()
+            raise unknown_conversation()
         rest = {name: value for name, value in body.items() if name != "conversation"}
         return rest, draft._replace(conversation=own, conversation_id=token, expand=True, keep=True)
 
@@ -287,7 +284,7 @@ class Continuity:
         try:
             return self._codec.unwrap(token, tenant, "conversation").upstream
         except NotFoundError:
-            raise _no_conversation() from None
+            raise unknown_conversation() from None
 
     def conversation_id(self, own: str, tenant: str) -> str:
         """The id that the caller gets for a conversation."""
@@ -332,10 +329,6 @@ class Continuity:
 
 def _key(tenant: str, digest: bytes, upstream: str) -> str:
     return f"response:{tenant}:{digest.hex()}:{upstream}"
-
-
-def _no_conversation() -> NotFoundError:
-    return NotFoundError("no conversation with this id", code="conversation_not_found", param="conversation")
 
 
 def _type_of(item: object) -> object:

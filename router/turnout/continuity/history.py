@@ -41,7 +41,7 @@ def history(turns: Sequence[Turn]) -> History:
         for item in turn.given:
             items.append(_given(_resolved(item, outputs)))
             domains.append("")
-        for item in _output(turn):
+        for item in turn.output:
             if isinstance(item.get("id"), str):
                 outputs[item["id"]] = item
             said = _portable(item) if turn.native else item
@@ -77,11 +77,6 @@ def _held(item: Mapping[str, Any]) -> Iterator[str]:
         yield f"item {str(item.get('id'))[:64]!r}, which is not in the transcript"
     elif item.get("role") != "assistant":
         yield from _references(item)
-
-
-def _output(turn: Turn) -> list[Mapping[str, Any]]:
-    output: object = None if turn.response is None else turn.response.get("output")
-    return cast("list[Mapping[str, Any]]", output) if isinstance(output, list) else []
 
 
 def _resolved(item: Any, outputs: Mapping[str, Any]) -> Any:

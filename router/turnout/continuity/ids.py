@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from turnout.errors import NotFoundError
+from turnout.errors import unknown_response
 
 _VERSION = 1
 _KEY_ID = 4
@@ -72,7 +72,7 @@ class IdCodec:
         """
         owned = self._verified(token, tenant, kind)
         if owned is None:
-            raise NotFoundError("no response with this id", code="response_not_found")
+            raise unknown_response()
         return owned
 
     def _verified(self, token: str, tenant: str, kind: Kind) -> Owned | None:

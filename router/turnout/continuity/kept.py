@@ -8,7 +8,7 @@ from turnout.context import Call
 from turnout.continuity.transcripts import Transcripts
 from turnout.engine.decide import verdict
 from turnout.engine.port import IO
-from turnout.errors import APIError, BadRequestError, NotFoundError, PinnedUnavailable, TurnoutError
+from turnout.errors import APIError, BadRequestError, PinnedUnavailable, TurnoutError, unknown_response
 from turnout_adapters.types import DeletedResponse, ItemList, Response, Result
 from turnout_adapters.types.route import Affinity, Route
 
@@ -21,7 +21,7 @@ async def answer(transcripts: Transcripts, call: Call, io: IO, affinity: Affinit
     key = call.draft.own if call.draft is not None else None
     turn = None if key is None else await transcripts.turn(key, io, call.deadline, recent=True)
     if key is None or turn is None or turn.response is None:
-        raise NotFoundError("no response with this id", code="response_not_found", param="response_id")
+        raise unknown_response("response_id")
     if call.operation == "delete":
         await transcripts.erase([key], io)
         result: Result = DeletedResponse(id=turn.response["id"])
@@ -60,7 +60,7 @@ async def turns_before(transcripts: Transcripts, call: Call, io: IO) -> list[Map
     key = draft.own
     linked = await transcripts.linked(key, io, call.deadline, holes=True)
     if linked is None and draft.expand:
-        raise NotFoundError("no response with this id", code="response_not_found", param="response_id")
+        raise unknown_response("response_id")
     if linked is None:
         return []
     await transcripts.erase([one for one, turn in linked if turn.response is None], io)
@@ -73,8 +73,8 @@ async def _input_of(transcripts: Transcripts, key: str, io: IO) -> list[Any]:
     items: list[Any] = []
     for own_key, turn in reversed(linked):
         items += with_ids(turn.given, own_key)
-        if own_key != key and turn.response is not None:
-            items += cast("Sequence[Any]", turn.response.get("output") or ())
+        if own_key != key:
+            items += turn.output
     return items
 
 

@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any, TypeGuard
 
 from turnout.continuity.turns import GONE
+from turnout.continuity.waiting import succeeded
 from turnout.engine.port import IO
 from turnout.errors import PinnedUnavailable
 from turnout.protocols import Background, Job, TurnStore
@@ -57,11 +58,6 @@ class Shelf:
         self._owed: dict[str, None] = {}
         """Keys that the far store has not been given yet, oldest first."""
         self._lock = Lock()
-
-    @property
-    def ttl(self) -> float:
-        """Seconds that an entry is kept."""
-        return self._ttl
 
     @property
     def reachable(self) -> bool:
@@ -155,10 +151,7 @@ class Shelf:
             return None
         waiter = io.waiter()
         job = background.submit(work, waiter)
-        give_up = io.now() + seconds
-        while not job.done and (left := give_up - io.now()) > 0:
-            await io.wait(waiter, left)
-        return job if job.done and job.error is None else None
+        return job if await succeeded(job, waiter, io, seconds) else None
 
     def _pay(self, entries: Mapping[str, bytes], touched: Sequence[str]) -> None:
         """Runs in the far store's thread: these entries, and some of those it missed while it was away."""

@@ -62,8 +62,7 @@ class Talks:
         talk = await self._transcripts.talk(tenant, own, io)
         said: list[Any] = []
         for key, turn in reversed(await self._transcripts.said(talk, io)):
-            output = () if turn.response is None else cast("Sequence[Any]", turn.response.get("output") or ())
-            said += [*with_ids(turn.given, key), *output]
+            said += [*with_ids(turn.given, key), *turn.output]
         return page(said, query)
 
     async def add(self, io: IO, tenant: str, token: str, items: object) -> ItemList:

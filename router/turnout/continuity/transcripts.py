@@ -22,7 +22,7 @@ from turnout.continuity.turns import PATH, Talk, Turn, conversation_key, items_o
 from turnout.deployment import Deployment
 from turnout.engine.leases import Lease
 from turnout.engine.port import IO
-from turnout.errors import BadRequestError, NotFoundError, PinnedUnavailable
+from turnout.errors import BadRequestError, NotFoundError, PinnedUnavailable, unknown_conversation, unknown_response
 from turnout.policies import TranscriptPolicy
 from turnout_adapters.types import Response
 
@@ -95,7 +95,7 @@ class Transcripts:
             return self._with_history(call, draft._replace(parent=talk.head), turns)
         turns = [] if draft.parent is None else await self.chain(draft.parent, io, call.deadline)
         if turns is None:
-            raise NotFoundError("no response with this id", code="response_not_found", param=_PREVIOUS)
+            raise unknown_response(_PREVIOUS)
         return self._with_history(call, draft, turns)
 
     async def replay(self, call: Call, io: IO) -> Call | None:
@@ -245,7 +245,7 @@ class Transcripts:
         value = (await self.shelf.read([conversation_key(tenant, conversation_id)], io))[0]
         talk = None if value is None else unpack_talk(value)
         if talk is None:
-            raise NotFoundError("no conversation with this id", code="conversation_not_found", param="conversation")
+            raise unknown_conversation()
         return talk
 
     async def change(self, tenant: str, conversation_id: str, to: Callable[[Talk], Talk], io: IO) -> Talk:

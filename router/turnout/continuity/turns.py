@@ -42,6 +42,11 @@ class Turn:
         return self.path[0] if self.path else None
 
     @property
+    def output(self) -> Sequence[Mapping[str, Any]]:
+        """Output items."""
+        return () if self.response is None else self.response.get("output") or ()
+
+    @property
     def finished(self) -> bool:
         """True if its output is whole enough to go on from."""
         return self.response is None or self.response.get("status") in ("completed", "incomplete")
@@ -85,14 +90,8 @@ def pack(turn: Turn) -> bytes:
 
 def unpack(value: bytes) -> Turn | None:
     """The turn, None if it was written by a version that this one cannot read."""
-    try:
-        found: object = from_json(value)
-    except ValueError:
-        return None
-    if not isinstance(found, dict):
-        return None
-    fields = cast("dict[str, Any]", found)
-    if fields.pop("v", None) != _VERSION or "path" not in fields:
+    fields = _fields(value)
+    if fields is None or "path" not in fields:
         return None
     fields["path"] = tuple(fields["path"])
     try:
@@ -119,19 +118,23 @@ def pack_talk(talk: Talk) -> bytes:
 
 def unpack_talk(value: bytes) -> Talk | None:
     """The conversation, None if it cannot be read."""
-    try:
-        found: object = from_json(value)
-    except ValueError:
-        return None
-    if not isinstance(found, dict):
-        return None
-    fields = cast("dict[str, Any]", found)
-    if fields.pop("v", None) != _VERSION:
+    fields = _fields(value)
+    if fields is None:
         return None
     try:
         return Talk(**fields)
     except TypeError:
         return None
+
+
+def _fields(value: bytes) -> dict[str, Any] | None:
+    """What was written, None if it was written by a version that this one cannot read."""
+    try:
+        found: object = from_json(value)
+    except ValueError:
+        return None
+    fields = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    return fields if fields.pop("v", None) == _VERSION else None
 
 
 def items_of(given: object) -> list[Any]:

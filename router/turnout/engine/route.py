@@ -15,7 +15,7 @@ from turnout.engine.journey import Journey, Rules, attempt_of
 from turnout.engine.leases import Destination, Lease
 from turnout.engine.port import IO
 from turnout.engine.settling import settle_failure
-from turnout.errors import APIError, APITimeoutError, NotFoundError
+from turnout.errors import APIError, APITimeoutError, NotFoundError, unknown_response
 from turnout_adapters.kinds import Kind
 from turnout_adapters.types.route import Route
 
@@ -25,7 +25,6 @@ A_co = TypeVar("A_co", covariant=True)
 _ROUNDING = 0.005
 """Seconds by which a timer may fire early."""
 _MOST_ANNOUNCED = 8
-_UNKNOWN = "no response with this id"
 _LOST = "previous_response_not_found"
 """The account's word that it does not have the response before (any more)."""
 
@@ -171,9 +170,8 @@ async def _decide(journey: Journey, error: APIError, rules: Rules, io: IO) -> No
 
 def _unknown(error: APIError) -> NotFoundError:
     """The account does not have the response: told in our words, since its own name the id that only it knows."""
-    told = NotFoundError(
-        _UNKNOWN, status=404, code="response_not_found", provider=error.provider, request_id=error.request_id
-    )
+    told = unknown_response()
+    told.provider, told.request_id = error.provider, error.request_id
     told.deployment, told.model_group, told.attempts = error.deployment, error.model_group, error.attempts
     return told
 
