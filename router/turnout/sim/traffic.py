@@ -26,6 +26,8 @@ class Arrival:
     at: float
     prompt_tokens: int
     output_tokens: int
+    conversation: int | None = None
+    """Calls with the same number share the beginning of their prompts; None if that is not known."""
 
 
 def draw(quantiles: tuple[int, ...], rng: random.Random) -> int:
