@@ -3,13 +3,11 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from os import environ
 from typing import Any
 
-from turnout.config import DeploymentSpec, Settings, parse_model_list
+from turnout.config import DeploymentSpec, Settings
 from turnout.engine.fleet import Fleet
 from turnout.errors import ConfigError
-from turnout_adapters.provider import Provider
 
 
 class Membership:
@@ -19,15 +17,13 @@ class Membership:
         self,
         fleet: Fleet,
         now: Callable[[], float],
-        defaults: Mapping[str, Any] | None,
         settings: Settings,
-        providers: Mapping[str, Provider],
+        read: Callable[[Sequence[Mapping[str, Any]]], list[DeploymentSpec]],
     ) -> None:
         self._fleet = fleet
         self._now = now
-        self._defaults = defaults
         self._settings = settings
-        self._providers = providers
+        self._read = read
 
     def add_all(self, specs: Sequence[DeploymentSpec]) -> None:
         """Adds specifications that were checked together."""
@@ -36,7 +32,7 @@ class Membership:
 
     def add(self, row: Mapping[str, Any]) -> str:
         """Adds a row. Raises ConfigError if its deployment is there already."""
-        spec = self._apart(self._parse(row))
+        spec = self._apart(self._read([row])[0])
         if spec.id in self._fleet.deployments:
             raise ConfigError(
                 f"model_info.id: deployment {spec.id!r} exists already; use upsert_deployment to change it, or give "
@@ -46,7 +42,7 @@ class Membership:
 
     def upsert(self, row: Mapping[str, Any]) -> str:
         """Adds a row, or changes its deployment in place."""
-        return self._fleet.add(self._filled(self._apart(self._parse(row))), self._now()).id
+        return self._fleet.add(self._filled(self._apart(self._read([row])[0])), self._now()).id
 
     def remove(self, deployment_id: str) -> bool:
         """Takes a deployment out for new calls."""
@@ -54,7 +50,7 @@ class Membership:
 
     def replace_all(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Makes the rows those of this list; nothing changes if one of them is wrong."""
-        specs = parse_model_list(rows, environ, self._defaults, self._providers)
+        specs = self._read(rows)
         for spec in specs:
             self._fleet.limits.check(spec.id, spec.provider, spec.quotas, spec.prices)
         kept = {spec.id for spec in specs}
@@ -62,9 +58,6 @@ class Membership:
         for deployment_id in list(self._fleet.deployments):
             if deployment_id not in kept:
                 self._fleet.remove(deployment_id, self._now())
-
-    def _parse(self, row: Mapping[str, Any]) -> DeploymentSpec:
-        return parse_model_list([row], environ, self._defaults, self._providers)[0]
 
     def _apart(self, spec: DeploymentSpec) -> DeploymentSpec:
         """The same upstream in another model group is a deployment of its own."""

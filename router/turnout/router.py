@@ -1,15 +1,16 @@
 """The Router: composes the parts and forwards to them. No logic of its own."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from os import PathLike, environ
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, cast, overload
 
 from turnout.assembly import assemble
-from turnout.config import parse_model_list, parse_settings
+from turnout.config import DeploymentSpec, Settings, parse_model_list, parse_settings
 from turnout.conversations import Conversations
-from turnout.engine.port import run_without_loop
+from turnout.engine.port import LoopIO, run_without_loop
 from turnout.errors import ConfigError
 from turnout.io.blocking import BlockingIO
 from turnout.io.event_loop import EventLoopIO
@@ -45,10 +46,10 @@ class Router:
     def __init__(self, model_list: Sequence[Row], **settings: Any) -> None:
         defaults = settings.pop("default_litellm_params", None)
         providers = _by_name(settings.pop("providers", ()))
-        specs = parse_model_list(model_list, environ, defaults, providers)
-        parsed = parse_settings(settings, specs, environ)
-        self._blocking = BlockingIO(trust_env=parsed.trust_env)
-        self._looping = EventLoopIO(trust_env=parsed.trust_env)
+        read = partial(self._read, defaults=defaults, providers=providers)
+        specs = read(model_list)
+        parsed = parse_settings(settings, specs, self._environment())
+        self._blocking, self._looping = self._ports(parsed)
         parts = assemble(parsed, self._blocking)
         self._fleet = parts.fleet
         self._builder = parts.builder
@@ -56,7 +57,7 @@ class Router:
         self._parts = parts
         self.conversations = Conversations(parts.talks, self._looping, self._blocking)
         """Conversations that are kept here."""
-        self._membership = Membership(parts.fleet, self._blocking.now, defaults, parsed, providers)
+        self._membership = Membership(parts.fleet, self._blocking.now, parsed, read)
         self._membership.add_all(specs)
 
     @classmethod
@@ -180,6 +181,19 @@ class Router:
         """Where this call would go now, and why not elsewhere. Sends nothing."""
         call, destination = self._builder.build("create", model, None, {"input": input, **params})
         return explain(self._fleet, call, destination, self._blocking.now())
+
+    # --- what a simulation has another of
+
+    def _environment(self) -> Mapping[str, str]:
+        return environ
+
+    def _ports(self, settings: Settings) -> tuple[BlockingIO, LoopIO]:
+        return BlockingIO(trust_env=settings.trust_env), EventLoopIO(trust_env=settings.trust_env)
+
+    def _read(
+        self, rows: Sequence[Row], defaults: Row | None, providers: Mapping[str, Provider]
+    ) -> list[DeploymentSpec]:
+        return parse_model_list(rows, self._environment(), defaults, providers)
 
     # --- closing
 

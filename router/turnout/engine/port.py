@@ -1,6 +1,6 @@
 """The port through which the engine meets the world, and the way to run it without an event loop."""
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol, TypeVar
@@ -82,6 +82,18 @@ class IO(Protocol):
 
     async def wait(self, waiter: Waiter, seconds: float) -> None:
         """Waits until the waiter is woken, or for so many seconds."""
+        ...
+
+
+class LoopIO(IO, Protocol):
+    """The port of the async API, whose connections belong to event loops."""
+
+    async def in_thread(self, work: Callable[[], None]) -> None:
+        """Waits for something that blocks."""
+        ...
+
+    async def close(self) -> None:
+        """Closes the connections of the running event loop."""
         ...
 
 

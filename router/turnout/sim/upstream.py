@@ -9,9 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 from turnout.sim.faults import Fault
+from turnout.sim.service import Service, Size
+from turnout.sim.serving import size_of
 
 CREDENTIALS = ("api-key", "authorization", "x-api-key", "x-goog-api-key")
 """Headers that the journal leaves out."""
+_WORDS = 100
+"""Tokens of an answer, unless the request's metadata has `words`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,8 @@ class Upstream(ABC):
         self.latency = latency
         self.word_seconds = word_seconds
         self.fault: Fault | None = None
+        self.service: Service | None = None
+        """How it serves under load; None: each answer after `latency`, whatever else is going on."""
         self.url = ""
         self.requests = 0
         self.served = 0
@@ -109,6 +115,10 @@ class Upstream(ABC):
     @abstractmethod
     def fault_body(self, fault: Fault) -> Mapping[str, Any]:
         """A fault's body, which is described in OpenAI's form, in the provider's own."""
+
+    def size(self, body: Mapping[str, Any]) -> Size:
+        """How large a request is."""
+        return size_of(body, _WORDS)
 
     def note_refusal(self, refused: Refused) -> None:
         """Counts it."""

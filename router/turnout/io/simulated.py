@@ -1,0 +1,120 @@
+"""The port in virtual time: the clock is the event loop's, and requests go to a network that is no more than code."""
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from typing import Protocol
+
+from turnout.engine.port import ByteStream, Opened, Waiter
+from turnout.errors import APIConnectionError, APITimeoutError, ConfigError
+from turnout.io.blocking import BlockingIO
+from turnout.io.event_loop import LoopWaiter
+from turnout.io.transport import origin_of
+from turnout_adapters.adapter import Auth, HTTPReply, HTTPRequest
+
+EPOCH = 1_790_000_000.0
+"""Unix time at which virtual time begins."""
+
+
+class Network(Protocol):
+    """What answers requests. ConnectionError means what it means on a socket."""
+
+    async def send(self, request: HTTPRequest) -> HTTPReply:
+        """The whole answer, once it would have arrived."""
+        ...
+
+    async def open(self, request: HTTPRequest) -> Opened:
+        """The head of the answer."""
+        ...
+
+
+class SimulatedIO:
+    """Clock, chance and requests of a Router that runs in virtual time (`turnout.sim.clock`).
+
+    The sync API needs threads and real time; it does not work in here (`NoThreads`).
+    """
+
+    def __init__(self, network: Network, *, seed: int = 0) -> None:
+        self.rng = Random(seed)
+        self._network = network
+
+    def now(self) -> float:
+        """Virtual seconds; 0 outside the loop, where no time passes."""
+        try:
+            return asyncio.get_running_loop().time()
+        except RuntimeError:
+            return 0.0
+
+    def unix(self) -> float:
+        """Seconds since 1970, in a world that begins in September 2026."""
+        return EPOCH + self.now()
+
+    async def send(self, request: HTTPRequest, timeout: float) -> HTTPReply:
+        """Sends and reads the whole answer."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._network.send(request)
+        except TimeoutError:
+            raise APITimeoutError(f"no complete answer from {origin_of(request.url)} in {timeout:.1f} s") from None
+        except ConnectionError as error:
+            raise APIConnectionError(f"{origin_of(request.url)}: {error}") from None
+
+    async def open(self, request: HTTPRequest, timeout: float, idle: float) -> Opened:  # noqa: ARG002 (see read)
+        """Sends and waits for the head of the answer."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._network.open(request)
+        except TimeoutError:
+            raise APITimeoutError(f"no answer from {origin_of(request.url)} in {timeout:.1f} s") from None
+        except ConnectionError as error:
+            raise APIConnectionError(f"{origin_of(request.url)}: {error}") from None
+
+    async def read(self, body: ByteStream, timeout: float) -> bytes:
+        """The next bytes within the timeout."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await body.read()
+        except TimeoutError:
+            raise APITimeoutError("the answer paused for too long") from None
+        except ConnectionError as error:
+            raise APIConnectionError(f"the answer broke off: {error}") from None
+
+    async def refresh(self, auth: Auth, timeout: float) -> None:  # noqa: ARG002 (there is nobody to ask)
+        """Refuses: nobody in here gives out credentials."""
+        raise APIConnectionError("credentials that are renewed cannot be used in a simulation; give an api_key")
+
+    def waiter(self) -> LoopWaiter:
+        """A task's place to wait at."""
+        return LoopWaiter(asyncio.get_running_loop())
+
+    async def wait(self, waiter: Waiter, seconds: float) -> None:
+        """Suspends until woken."""
+        if isinstance(waiter, LoopWaiter):
+            await waiter.wait(seconds)
+
+    async def in_thread(self, work: Callable[[], None]) -> None:
+        """Does it at once: in virtual time nothing takes long."""
+        work()
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+class NoThreads(BlockingIO):
+    """The port of the sync API in a simulation: it knows the time, and refuses to send."""
+
+    def __init__(self, clock: SimulatedIO) -> None:
+        super().__init__(trust_env=False)
+        self._clock = clock
+
+    def now(self) -> float:
+        """Virtual seconds."""
+        return self._clock.now()
+
+    def unix(self) -> float:
+        """Seconds since 1970."""
+        return self._clock.unix()
+
+    async def open(self, request: HTTPRequest, timeout: float, idle: float) -> Opened:  # noqa: ARG002 (never gets there)
+        """Raises ConfigError."""
+        raise ConfigError("the sync methods need real time; a simulated Router has the async ones")
