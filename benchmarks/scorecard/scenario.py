@@ -1,0 +1,66 @@
+"""One scenario of the scorecard: traffic, regions and what happens to them; the same for every router that is judged."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from turnout.sim.schedule import Change, ScheduledFault, changes
+from turnout.sim.service import Service, ServiceModel
+from turnout.sim.traffic import Arrival
+
+DEADLINE = 60.0
+"""Seconds that a caller waits."""
+ATTEMPT_TIMEOUT = 30.0
+RETRIES = 2
+"""Further attempts after the first."""
+MISTAKE = "mistake"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What is played. Seconds count from the start of the run."""
+
+    number: int
+    title: str
+    arrivals: Sequence[Arrival]
+    regions: Mapping[str, ServiceModel]
+    window: tuple[float, float]
+    """Calls that arrive in here are judged."""
+    faults: tuple[ScheduledFault, ...] = ()
+    joins: Mapping[str, float] = field(default_factory=dict[str, float])
+    """When a region is added to the router's configuration, for those that are not there from the start."""
+    configured: bool = False
+    """The router's configuration says the regions' `tpm` and `rpm`."""
+    mistakes: float = 0.0
+    """Share of calls whose caller is in the wrong; they get a 404."""
+    workers: int = 1
+    """Processes with a router each, which share nothing; calls go to them in turn."""
+    victim: str | None = None
+    """The region whose recovery is judged."""
+
+    def services(self, seed: int) -> dict[str, Service]:
+        """Fresh regions, with this seed's luck."""
+        return {name: Service(name, model, seed=seed) for name, model in self.regions.items()}
+
+    def changes(self) -> list[Change]:
+        """What changes when."""
+        return changes(self.faults, list(self.regions))
+
+    def mistaken(self, seed: int) -> list[bool]:
+        """Which of the calls are mistakes."""
+        rng = random.Random(f"mistakes:{seed}")
+        return [rng.random() < self.mistakes for _ in self.arrivals]
+
+    def with_seed(self, seed: int) -> "Scenario":
+        """The same scenario for another seed: arrival times move by up to a second, sizes are dealt anew."""
+        if seed == 0:
+            return self
+        rng = random.Random(f"arrivals:{seed}")
+        sizes = [(one.prompt_tokens, one.output_tokens, one.conversation) for one in self.arrivals]
+        shift = rng.randrange(len(sizes) or 1)
+        sizes = sizes[shift:] + sizes[:shift]
+        moved = [
+            Arrival(max(one.at + rng.uniform(-1, 1), 0.0), *size)
+            for one, size in zip(self.arrivals, sizes, strict=True)
+        ]
+        return replace(self, arrivals=sorted(moved, key=lambda one: one.at))
