@@ -82,6 +82,7 @@ def assemble(settings: Settings, io: IO) -> Parts:
         settings.explicit_timeout,
         settings.raise_on_content_filter,
         settings.affinity,
+        settings.residency,
     )
     builder = CallBuilder(fleet, names, continuity, defaults, io.now)
     rules = Rules(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from turnout.config.residency import regions
 from turnout.context import Call
 from turnout.continuity.affinity import Continuity
 from turnout.continuity.stickiness import affinity_key
@@ -13,7 +14,7 @@ from turnout.engine.fleet import Fleet
 from turnout.engine.leases import Destination
 from turnout.engine.names import Names
 from turnout.errors import ConfigError, unknown_response
-from turnout.policies import AffinityPolicy
+from turnout.policies import AffinityPolicy, ResidencyPolicy
 from turnout_adapters.adapter import Operation
 from turnout_adapters.schemas import strict_schema
 from turnout_adapters.types.request import (
@@ -66,6 +67,7 @@ class Defaults:
     explicit_timeout: bool
     raise_on_content_filter: bool = False
     affinity: AffinityPolicy = field(default_factory=AffinityPolicy)
+    residency: ResidencyPolicy = field(default_factory=ResidencyPolicy)
 
 
 class CallBuilder:
@@ -114,6 +116,7 @@ class CallBuilder:
             home=origin.home,
             owners=origin.owners,
             draft=origin.draft,
+            regions=self._regions(destination.group.name, options),
             affinity=affinity_key(
                 self._defaults.affinity, destination.group.name, operation, tenant, origin.body, options
             ),
@@ -159,6 +162,7 @@ class CallBuilder:
             pin=origin.domain,
             prefer=origin.prefer,
             response_id=origin.response_id,
+            regions=self._regions(None, options),
             stateless=True,
             draft=draft,
         )
@@ -180,7 +184,6 @@ class CallBuilder:
             deadline=now + (defaults.timeout if timeout is None else timeout),
             open_ended=timeout is None and not defaults.explicit_timeout,
             tenant=_text(options, "tenant") or "",
-            region=_text(options, "allowed_model_region"),
             attempt_timeout=_seconds(options, "attempt_timeout") or defaults.attempt_timeout,
             retries=retries,
             fallbacks=self._fallbacks(options.get("fallbacks")),
@@ -190,6 +193,10 @@ class CallBuilder:
             raise_on_content_filter=bool(_flag(options, "raise_on_content_filter", defaults.raise_on_content_filter)),
             **more,
         )
+
+    def _regions(self, group: str | None, options: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+        own = regions(options.get("allowed_model_region"), "allowed_model_region")
+        return self._defaults.residency.of(group, own)
 
     def _fallbacks(self, given: object) -> tuple[str, ...] | None:
         if given is None:

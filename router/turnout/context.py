@@ -87,8 +87,8 @@ class Call:
     """True for operations that any deployment of the pinned domain can do, whatever its model."""
     tenant: str = ""
     tags: tuple[str, ...] = ()
-    region: str | None = None
-    """The caller's `allowed_model_region`."""
+    regions: tuple[tuple[str, ...], ...] = ()
+    """Where the call may be answered: in one of the regions of each entry (the Router's, the model group's, its own)."""
     attempt_timeout: float | None = None
     retries: int | None = None
     fallbacks: tuple[str, ...] | None = None

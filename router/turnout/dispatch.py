@@ -114,7 +114,8 @@ class Dispatcher:
         if draft.whole_chain:
             for turn in await turns_before(transcripts, call, io):
                 with suppress(NotFoundError):
-                    await self.run(io, "delete", None, str(turn["id"]), {"tenant": call.tenant})
+                    own = {"tenant": call.tenant, "allowed_model_region": call.regions[-1] if call.regions else None}
+                    await self.run(io, "delete", None, str(turn["id"]), own)
         if draft.expand:
             return await answer(transcripts, call, io)
         if call.operation == "delete":

@@ -125,6 +125,24 @@ class TranscriptPolicy:
     """Encrypted at rest with the id secrets."""
 
 
+@dataclass(frozen=True, slots=True)
+class ResidencyPolicy:
+    """In which regions calls may be answered. What is empty allows any; all that is given must hold at once.
+
+    No path of a call leaves these regions: no fallback, retry, hedge, probe, peer or replay.
+    """
+
+    everywhere: tuple[str, ...] = ()
+    """For all calls of the Router (`allowed_model_region`)."""
+    by_group: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """For calls to a model group (`model_group_region`); it goes with the call to its fallbacks."""
+
+    def of(self, group: str | None, own: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        """All that holds for a call to this group which itself allows the regions `own`; its own comes last."""
+        found = (self.everywhere, self.by_group.get(group, ()) if group is not None else (), own)
+        return tuple(one for one in found if one)
+
+
 AffinityKind = Literal["session", "deployment", "prompt_cache"]
 """What a call's affinity key was made of: its session, its caller, or the beginning of its prompt."""
 

@@ -11,6 +11,7 @@ from turnout.config.limits import provider_quotas, without_store
 from turnout.config.policies import fails_by_kind, fallback_policy, model_of, retries_by_kind, retry_policy
 from turnout.config.redis import NAMES as REDIS_NAMES
 from turnout.config.redis import RedisSettings, redis_settings
+from turnout.config.residency import residency_policy
 from turnout.config.rows import DeploymentSpec
 from turnout.config.transcripts import TranscriptSettings, pin_steps, transcript_settings
 from turnout.limits.quota import Quota
@@ -21,6 +22,7 @@ from turnout.policies import (
     CooldownPolicy,
     FallbackPolicy,
     PinStep,
+    ResidencyPolicy,
     RetryPolicy,
     WaitPolicy,
 )
@@ -44,6 +46,7 @@ _KNOWN = frozenset(
     model_group_alias id_secret accept_raw_ids log callbacks store trust_env set_verbose debug_level drop_params
     raise_on_content_filter deployment_affinity_ttl_seconds model_group_affinity_config cache_kwargs
     transcripts on_pin_unavailable provider_budget_config limits_without_store
+    allowed_model_region model_group_region
     """.split()
 ).union(REDIS_NAMES)
 _NOT_YET = (
@@ -61,6 +64,7 @@ class Settings:
     strategy: Any = "simple-shuffle"
     checks: tuple[Any, ...] = ()
     affinity: AffinityPolicy = field(default_factory=AffinityPolicy)
+    residency: ResidencyPolicy = field(default_factory=ResidencyPolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     group_retry: Mapping[str, RetryPolicy] = field(default_factory=dict[str, RetryPolicy])
     cooldown: CooldownPolicy = field(default_factory=CooldownPolicy)
@@ -109,6 +113,7 @@ def parse_settings(given: Mapping[str, Any], specs: Sequence[DeploymentSpec], en
         strategy=_strategy(found),
         checks=_checks(found),
         affinity=affinity_policy(found, groups),
+        residency=residency_policy(found, groups),
         retry=retry_policy(found),
         group_retry={
             group: RetryPolicy(_retries(found), retries_by_kind(policy, f"model_group_retry_policy.{group}"))

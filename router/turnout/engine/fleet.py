@@ -205,7 +205,8 @@ class Fleet:
         if key is not None and (first := preferred(fit, key, group)) is not None:
             return first, True
         chosen = self.strategy.pick(fit, pick)
-        if self.deployments.get(chosen.id) is not chosen or (len(fit) <= _CHECKED and chosen not in fit):
+        looked_for = len(fit) <= _CHECKED or pick.call.regions
+        if self.deployments.get(chosen.id) is not chosen or (looked_for and chosen not in fit):
             raise TurnoutError(
                 f"strategy {type(self.strategy).__name__} returned {chosen!r}, not one of the candidates"
             )
@@ -373,7 +374,7 @@ class Fleet:
 
 
 def _queue_key(destination: Destination, call: Call) -> QueueKey:
-    return destination.group.name, call.pin, call.region, call.tags
+    return destination.group.name, call.pin, call.regions, call.tags
 
 
 def _share(spec: "DeploymentSpec") -> tuple[float | None, int | None, int | None]:

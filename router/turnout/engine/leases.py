@@ -10,7 +10,7 @@ from turnout.limits.meter import Limits, Reservation
 from turnout.limits.quota import Prices, Unit, Usage
 from turnout.limits.upstream import Remaining
 
-QueueKey = tuple[str, str | None, str | None, tuple[str, ...]]
+QueueKey = tuple[str, str | None, tuple[tuple[str, ...], ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
