@@ -88,7 +88,7 @@ class Call:
     tenant: str = ""
     tags: tuple[str, ...] = ()
     regions: tuple[tuple[str, ...], ...] = ()
-    """Where the call may be answered: in one of the regions of each entry (the Router's, the model group's, its own)."""
+    """Where it may be answered: in one of the regions of each entry (the Router's, the model group's, its own)."""
     attempt_timeout: float | None = None
     retries: int | None = None
     fallbacks: tuple[str, ...] | None = None

@@ -31,9 +31,9 @@ _US = frozenset(
 class AllowedRegion:
     """Rejects deployments outside of the regions that a call may be answered in.
 
-    A name allows the region of that name, and those it is the beginning of ("eu-west" allows eu-west-1). "eu" stands for
-    the member states of the European Union, "us" for the United States. A deployment that states no region is rejected:
-    unknown is not allowed.
+    A name allows the region of that name, and those it is the beginning of ("eu-west" allows eu-west-1). "eu" stands
+    for the member states of the European Union, "us" for the United States. A deployment that states no region is
+    rejected: unknown is not allowed.
     """
 
     def applies(self, call: Call, group: ModelGroup) -> bool:  # noqa: ARG002 (the protocol's signature)
