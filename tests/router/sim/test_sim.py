@@ -1,17 +1,12 @@
-"""The fake cloud keeps its word, the traffic has the trace's figures, the demonstration passes and fails rightly."""
+"""The fake cloud keeps its word, the demonstration passes and fails rightly."""
 
-import csv
-import gzip
 import json
-import random
 import socket
-import statistics
 import subprocess
 import sys
 import threading
 import urllib.error
 import urllib.request
-from itertools import islice, pairwise
 from typing import Any
 
 import pytest
@@ -19,11 +14,9 @@ from openai.types.responses import Response as OpenAIResponse
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from tests.recorded import need_data
 from turnout.sim.demo import Demo
 from turnout.sim.fake_cloud import FakeCloud
 from turnout.sim.region import FakeRegion
-from turnout.sim.traffic import OUTPUT_TOKENS, PROMPT_TOKENS, RATE, VARIATION, arrivals
 
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
@@ -84,31 +77,6 @@ def test_nothing_is_left_behind() -> None:
         waiting.sendall(b"POST /v1/responses HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}")
     waiting.close()
     assert threading.active_count() == before
-
-
-def figures(values: list[float]) -> tuple[float, float, float]:
-    cuts = statistics.quantiles(values, n=20)
-    return cuts[9], cuts[14], cuts[18]
-
-
-def test_traffic_has_the_figures_it_states() -> None:
-    made = list(islice(arrivals(random.Random(3)), 20_000))
-    gaps = [after.at - before.at for before, after in pairwise(made)]
-    assert len(made) / made[-1].at == pytest.approx(RATE, rel=0.05)
-    assert statistics.pstdev(gaps) / statistics.mean(gaps) == pytest.approx(VARIATION, rel=0.05)
-    assert figures([float(one.output_tokens) for one in made])[0] == pytest.approx(OUTPUT_TOKENS[4], rel=0.05)
-    assert figures([float(one.prompt_tokens) for one in made])[2] == pytest.approx(PROMPT_TOKENS[7], rel=0.05)
-    assert list(islice(arrivals(random.Random(3)), 5)) == made[:5]
-
-
-def test_traffic_has_the_figures_of_the_trace() -> None:
-    with gzip.open(need_data() / "traces" / "azure2023_conv.csv.gz", "rt") as file:
-        rows = list(csv.DictReader(file))
-    made = list(islice(arrivals(random.Random(4)), len(rows)))
-    for mine, theirs in (("prompt_tokens", "prompt_tokens"), ("output_tokens", "output_tokens")):
-        drawn = figures([float(getattr(one, mine)) for one in made])
-        recorded = figures([float(row[theirs]) for row in rows])
-        assert drawn == pytest.approx(recorded, rel=0.1)
 
 
 def test_the_demonstration_ends_by_itself_and_passes() -> None:
