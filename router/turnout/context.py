@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 from turnout.limits.quota import NOTHING_USED, Usage
 from turnout.policies import AffinityKind
 from turnout_adapters.adapter import Operation
-from turnout_adapters.types.route import Attempt, Route
+from turnout_adapters.types.route import Attempt, Outcome, Route
 
 _CHARS_PER_TOKEN = 4
 _DEFAULT_OUTPUT_TOKENS = 256
@@ -128,6 +128,20 @@ class Pick:
     rng: Random
     uniform: bool = False
     """All candidates have equal shares: no need to compare them."""
+
+
+class Observation(NamedTuple):
+    """What became of one attempt, as a strategy that learns is told. Times in seconds of the monotonic clock."""
+
+    started: float
+    now: float
+    outcome: Outcome | None
+    """None: it was given up by the caller, which says nothing of the deployment."""
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    first_event: float | None = None
+    """Seconds until the first output, for streams."""
+    probe: bool = False
 
 
 def estimate_tokens(call: Call) -> Usage:

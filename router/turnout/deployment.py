@@ -7,7 +7,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from turnout.limits.meter import Limits
 
@@ -52,13 +52,16 @@ class Deployment:
     """One provider endpoint with an upstream model and credentials, and how it is doing."""
 
     __slots__ = (
-        "due", "health", "id", "in_flight", "latency", "level", "limits", "position", "removed", "share", "spec",
+        "due", "health", "id", "in_flight", "latency", "learned", "level", "limits", "position", "removed", "share",
+        "spec",
     )  # fmt: skip
 
     def __init__(self, spec: "DeploymentSpec") -> None:
         self.id = spec.id
         self.health = Health()
         self.latency = Latency()
+        self.learned: Any = None
+        """What a strategy that learns knows of it (`protocols.Learns`)."""
         self.in_flight = 0
         self.removed = False
         self.level = spec.order

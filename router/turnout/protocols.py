@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from turnout.context import Call, Pick
+from turnout.context import Call, Observation, Pick
 from turnout.deployment import Deployment, ModelGroup
 
 
@@ -17,6 +17,22 @@ class Strategy(Protocol):
 
     def pick(self, candidates: Sequence[Deployment], pick: Pick) -> Deployment:
         """The deployment to use; one of `candidates`."""
+        ...
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """The optional part of a strategy that learns from what becomes of attempts.
+
+    Both methods are called under the Router's lock and must not wait. `deployment.learned` is the strategy's to use.
+    """
+
+    def started(self, deployment: Deployment, call: Call, now: float) -> None:
+        """An attempt begins; `deployment.in_flight` counts it already."""
+        ...
+
+    def finished(self, deployment: Deployment, seen: Observation) -> None:
+        """An attempt ended; `deployment.in_flight` counts it no more. Follows every `started`, exactly once."""
         ...
 
 

@@ -28,7 +28,7 @@ from turnout.policies import (
 )
 from turnout_adapters.registry import nearest
 
-STRATEGY_NAMES = ("simple-shuffle", "least-busy", "latency-based-routing", "cost-based-routing")
+STRATEGY_NAMES = ("adaptive", "simple-shuffle", "least-busy", "latency-based-routing", "cost-based-routing")
 _CHECKS = {
     **dict.fromkeys((*KINDS, *ALWAYS_ON)),
     "enforce_model_rate_limits": None,

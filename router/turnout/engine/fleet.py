@@ -10,7 +10,7 @@ from random import Random
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from turnout.context import Call, Pick, estimate_tokens
+from turnout.context import Call, Observation, Pick, estimate_tokens
 from turnout.deployment import Deployment, ModelGroup
 from turnout.engine import budget, cooldown
 from turnout.engine.blocked import why_blocked
@@ -24,7 +24,7 @@ from turnout.errors import TurnoutError
 from turnout.limits.book import LimitBook
 from turnout.limits.quota import Usage
 from turnout.policies import BudgetPolicy, CooldownPolicy, WaitPolicy
-from turnout.protocols import Applies, PreCallCheck, Strategy
+from turnout.protocols import Applies, Learns, PreCallCheck, Strategy
 
 if TYPE_CHECKING:  # data of the configuration layer, needed for annotations only
     from turnout.config import DeploymentSpec
@@ -50,6 +50,7 @@ class Fleet:
         self.deployments: dict[str, Deployment] = {}
         self.domains: dict[str, list[Deployment]] = {}
         self.strategy = strategy
+        self._learner = strategy if isinstance(strategy, Learns) else None
         self.checks = tuple(checks)
         self._checks = [(one, one if isinstance(one, Applies) else None) for one in checks]
         self.cooldown = cooldown_policy
@@ -236,6 +237,8 @@ class Fleet:
                 return None
             lease.reservation = limits.reserve(tries.size, now)
         deployment.in_flight += 1
+        if self._learner is not None:
+            self._learner.started(deployment, call, now)
         if lease.probe:
             deployment.health.probing = True
         if limits is not None:
@@ -266,7 +269,12 @@ class Fleet:
     # --- giving back
 
     def release(
-        self, lease: Lease, now: float, record: Callable[[Deployment], None] | None, used: Usage | None
+        self,
+        lease: Lease,
+        now: float,
+        record: Callable[[Deployment], None] | None,
+        used: Usage | None,
+        seen: Observation | None = None,
     ) -> None:
         """Gives a deployment back. `record` notes the outcome under the lock; None for a cancelled attempt.
 
@@ -279,6 +287,8 @@ class Fleet:
             lease.open = False
             deployment = lease.deployment
             deployment.in_flight -= 1
+            if self._learner is not None:
+                self._learner.finished(deployment, seen or Observation(lease.started, now, None))
             waiting = lease.settle(used, now)
             if lease.upstream:
                 lease.hear()

@@ -1,5 +1,6 @@
 """Gives a deployment back after an attempt, with what came of it: its health, its times, what was used."""
 
+from turnout.context import Observation
 from turnout.deployment import Deployment
 from turnout.engine import cooldown
 from turnout.engine.fleet import Fleet
@@ -20,7 +21,8 @@ def settle_success(lease: Lease, fleet: Fleet, now: float, tokens_in: int | None
         if lease.first_event is not None:
             cooldown.record_latency(deployment, lease.first_event, None, first_event=True, now=now)
 
-    fleet.release(lease, now, record, _used(lease, tokens_in, tokens_out))
+    seen = Observation(lease.started, now, "ok", tokens_in, tokens_out, lease.first_event, lease.probe)
+    fleet.release(lease, now, record, _used(lease, tokens_in, tokens_out), seen)
 
 
 def settle_failure(
@@ -55,7 +57,8 @@ def settle_failure(
             cooldown.record_latency(deployment, now - lease.started, None, first_event=False, now=now)
 
     unknown = lease.first_event is not None or kind is Kind.TIMEOUT
-    fleet.release(lease, now, record, _used(lease, tokens_in, tokens_out) if unknown else NOTHING_USED)
+    seen = Observation(lease.started, now, outcome, tokens_in, tokens_out, lease.first_event, lease.probe)
+    fleet.release(lease, now, record, _used(lease, tokens_in, tokens_out) if unknown else NOTHING_USED, seen)
 
 
 def _used(lease: Lease, tokens_in: int | None, tokens_out: int | None) -> Usage | None:
