@@ -12,12 +12,12 @@ from html import escape
 from turnout.sim.chart_axes import Axis, time_axis, value_axis
 from turnout.sim.report import Mark
 
-WIDTH, HEIGHT = 760, 270
+WIDTH, HEIGHT = 640, 250
 LEFT, RIGHT, TOP, BOTTOM = 72, 16, 34, 44
 """The margins around the plot."""
 MOST_LINES = 8
 _MARK_ROWS = (12, 26)
-_LETTER = 6.6
+_LETTER = 6.0
 """Rough width of a letter of a label."""
 
 _LIGHT = ("#0072b2", "#d55e00", "#00805c", "#a9478a", "#a67400", "#3b8fc4", "#444444", "#7d7d7d")

@@ -7,6 +7,7 @@ from typing import Generic, Literal, TypeVar
 from turnout.sim.figures import DeploymentFigures, Summary
 
 MISSING = "-"
+_SIZES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 Figures = TypeVar("Figures")
 
 
@@ -33,6 +34,14 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def short(value: float) -> str:
+    """A large number to three digits: 12.3k, 4.94M."""
+    if value < 1e4:
+        return count(value)
+    size, letter = next(one for one in _SIZES if value >= one[0])
+    return f"{float(f'{value / size:.3g}'):,g}{letter}"
+
+
 def percent(share: float) -> str:
     """A share of 1 in per cent; what only almost is everything does not read as 100."""
     text = f"{100 * share:.2f} %"
@@ -49,7 +58,7 @@ def dollars(value: float) -> str:
     return f"${value:,.4f}" if abs(value) < 1 else f"${value:,.2f}"
 
 
-SUMMARY: Sequence[Column[Summary]] = (
+ANSWERS: Sequence[Column[Summary]] = (
     Column("calls", "Calls that arrived.", lambda one: one.calls, count),
     Column(
         "answered",
@@ -64,15 +73,25 @@ SUMMARY: Sequence[Column[Summary]] = (
     Column("max, s", "The longest answered call.", lambda one: one.max, decimal, "low"),
     Column("first p50, s", "Until the first output of half of the streams.", lambda one: one.first_p50, decimal, "low"),
     Column("first p99, s", "Until the first output of 99 % of the streams.", lambda one: one.first_p99, decimal, "low"),
-    Column("attempts/call", "Requests to deployments per call.", lambda one: one.attempts_per_call, decimal, "low"),
+)
+"""What the callers of a run got."""
+
+EFFORT: Sequence[Column[Summary]] = (
+    Column("attempts per call", "Requests to deployments per call.", lambda one: one.attempts_per_call, decimal, "low"),
     Column(
-        "failed/1000",
+        "failed per 1000",
         "Attempts that failed, throttled ones included, per 1000 calls; wrong requests do not count.",
         lambda one: one.failed_per_1000,
         decimal,
         "low",
     ),
-    Column("throttles/1000", "Throttled attempts per 1000 calls.", lambda one: one.throttles_per_1000, decimal, "low"),
+    Column(
+        "throttles per 1000",
+        "Throttled attempts per 1000 calls.",
+        lambda one: one.throttles_per_1000,
+        decimal,
+        "low",
+    ),
     Column(
         "waited",
         "Share of the calls that waited for a limit, a throttle or a recovery.",
@@ -80,11 +99,11 @@ SUMMARY: Sequence[Column[Summary]] = (
         percent,
     ),
     Column("mean wait, s", "That waiting, averaged over all calls.", lambda one: one.mean_waited, decimal, "low"),
-    Column("tokens in", "Input tokens of answered calls.", lambda one: one.input_tokens, count),
-    Column("tokens out", "Output tokens of answered calls.", lambda one: one.output_tokens, count),
+    Column("tokens in", "Input tokens of answered calls.", lambda one: one.input_tokens, short),
+    Column("tokens out", "Output tokens of answered calls.", lambda one: one.output_tokens, short),
     Column("cost", "Of all calls, at the prices of the deployments.", lambda one: one.cost, dollars, "low"),
 )
-"""The columns of a comparison of runs."""
+"""What it took to serve them."""
 
 DEPLOYMENT: Sequence[Column[DeploymentFigures]] = (
     Column("attempts", "Requests to the deployment.", lambda one: one.attempts, count),
@@ -94,11 +113,11 @@ DEPLOYMENT: Sequence[Column[DeploymentFigures]] = (
     Column("share", "Its share of the calls that any deployment answered.", lambda one: one.share, percent),
     Column("p50, s", "Half of its answered attempts took no longer.", lambda one: one.p50, decimal),
     Column("p99, s", "99 % of its answered attempts took no longer.", lambda one: one.p99, decimal),
-    Column("tokens in", "Input tokens of the calls it answered.", lambda one: one.input_tokens, count),
-    Column("tokens out", "Output tokens of the calls it answered.", lambda one: one.output_tokens, count),
+    Column("tokens in", "Input tokens of the calls it answered.", lambda one: one.input_tokens, short),
+    Column("tokens out", "Output tokens of the calls it answered.", lambda one: one.output_tokens, short),
     Column("cost", "Of the calls whose last attempt it had.", lambda one: one.cost, dollars),
 )
-"""The columns of a table of deployments."""
+"""What each deployment of a run did."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from turnout.sim.chart_axes import time_unit
 from turnout.sim.charts import Chart, Line, Point, colours, draw, shown_lines
 from turnout.sim.figures import Series
-from turnout.sim.figures_columns import DEPLOYMENT, MISSING, SUMMARY, Cell, count, grid
+from turnout.sim.figures_columns import ANSWERS, DEPLOYMENT, EFFORT, MISSING, Cell, count, grid
 from turnout.sim.report import Mark, Report, RunReport
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -22,16 +22,16 @@ _STYLE = """
 }
 body { margin: 0 auto; padding: 1.5rem; max-width: 80rem; background: var(--page); color: var(--ink);
   font: 15px/1.45 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { margin: 0; font-size: 1.6rem; }
-h2 { margin: 2.2rem 0 .6rem; font-size: 1.2rem; }
+h1 { margin: 0; font-size: 1.6em; }
+h2 { margin: 2.2rem 0 .6rem; font-size: 1.2em; }
 p { margin: .3rem 0; }
 .note, figcaption span, summary { color: var(--faint); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; }
 dt { color: var(--faint); }
 dd { margin: 0; }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; margin: .6rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-caption { text-align: left; color: var(--faint); padding-bottom: .3rem; }
+caption { text-align: left; white-space: nowrap; color: var(--faint); padding-bottom: .3rem; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--rule); text-align: right; vertical-align: bottom; }
 th:first-child { text-align: left; overflow-wrap: anywhere; min-width: 7rem; }
 th { font-weight: 600; }
@@ -39,7 +39,7 @@ td.best { font-weight: 700; text-decoration: underline; text-underline-offset: .
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 34rem), 1fr)); gap: 1.2rem; }
 figure { margin: 0; min-width: 0; break-inside: avoid; }
 figcaption { font-weight: 600; }
-figcaption span { display: block; font-weight: 400; font-size: .85rem; }
+figcaption span { display: block; font-weight: 400; font-size: .85em; }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--ink); font: 11px system-ui, sans-serif; }
 .grid { stroke: var(--rule); }
@@ -47,12 +47,13 @@ svg text { fill: var(--ink); font: 11px system-ui, sans-serif; }
 .mark { fill: var(--shade); }
 .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; }
 ul.legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; margin: .2rem 0; padding: 0; list-style: none;
-  font-size: .85rem; }
+  font-size: .85em; }
 ul.legend span { display: inline-block; width: 1.6rem; margin-right: .4rem; vertical-align: middle; }
-details table { font-size: .8rem; }
+details table { font-size: .8em; }
 details div { max-height: 24rem; overflow: auto; }
 @media print { body { max-width: none; padding: 0; font-size: 11px; print-color-adjust: exact; }
-  details { display: none; } }
+  h2, figcaption { break-after: avoid; } .charts { display: block; } details { display: none; }
+  figure { display: inline-block; width: 48%; margin: 0 1% 1rem 0; } }
 """
 
 
@@ -81,13 +82,14 @@ def report_html(report: Report) -> str:
 
 
 def _comparison(runs: Sequence[RunReport]) -> str:
-    table = grid(SUMMARY, [(run.name, run.summary) for run in runs])
-    note = '<p class="note">Bold and underlined: the best of a column.</p>' if len(runs) > 1 else ""
-    meaning = _definitions(zip(table.heads, table.abouts, strict=True))
+    summaries = [(run.name, run.summary) for run in runs]
+    answers, effort = grid(ANSWERS, summaries), grid(EFFORT, summaries)
+    meaning = _definitions(zip([*answers.heads, *effort.heads], [*answers.abouts, *effort.abouts], strict=True))
     return _section(
         "Comparison" if len(runs) > 1 else "Figures",
-        _table("All calls of each run.", ["run", *table.heads], table.rows),
-        note,
+        _table("What the callers got.", ["run", *answers.heads], answers.rows),
+        _table("What it took.", ["run", *effort.heads], effort.rows),
+        '<p class="note">Bold and underlined: the best of a column.</p>' if len(runs) > 1 else "",
         f"<details>\n<summary>What the figures mean</summary>\n{meaning}\n</details>",
     )
 
@@ -167,7 +169,7 @@ def _per_second(series: Series, counts: Iterable[int]) -> list[float]:
 def _figure(chart: Chart, name: str) -> str:
     """A chart with its legend and its figures as a table."""
     size, unit = time_unit(chart.end)
-    shaded = [f"{mark.label} ({_span(mark, size)} {unit})" for mark in chart.marks]
+    shaded = [f"{mark.label} ({_span(mark, size, unit)})" for mark in chart.marks]
     told = chart.unit + (f"; shaded: {', '.join(shaded)}" if shaded else "")
     lines = shown_lines(chart)
     mark = "patch" if chart.stacked else "swatch"
@@ -196,8 +198,10 @@ def _plain(value: float | None) -> str:
     return MISSING if value is None else f"{value:.4g}"
 
 
-def _span(mark: Mark, size: float) -> str:
-    return f"{mark.start / size:.4g} to " + ("the end," if math.isinf(mark.end) else f"{mark.end / size:.4g}")
+def _span(mark: Mark, size: float, unit: str) -> str:
+    if math.isinf(mark.end):
+        return f"from {mark.start / size:.4g} {unit} on"
+    return f"{mark.start / size:.4g} to {mark.end / size:.4g} {unit}"
 
 
 def _table(caption: str, heads: Sequence[str], rows: Iterable[tuple[str, Sequence[Cell]]]) -> str:
