@@ -28,6 +28,8 @@ class Attempt:
     """Class name of the error, None on success."""
     request_id: str | None = None
     """The provider's request id, for a support ticket."""
+    at: float = 0.0
+    """When it was sent, in seconds of the clock that the Router uses: `time.monotonic()`, or a simulation's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +46,5 @@ class Route:
     """Seconds spent waiting for a limit, a Retry-After or a recovery."""
     notes: tuple[str, ...] = field(default=())
     """What a reader of this result should know, one sentence each."""
+    hedged: bool = False
+    """A second attempt was begun before the first had answered; the one that lost is `cancelled`, or failed."""

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from math import inf
+from typing import TYPE_CHECKING
 
 from turnout.context import Call, Sink
 from turnout.engine.decide import Verdict
@@ -19,6 +20,9 @@ from turnout.errors import (
 from turnout.policies import PIN_STEPS, FallbackPolicy, PinStep, RetryPolicy, WaitPolicy
 from turnout_adapters.kinds import Kind
 from turnout_adapters.types.route import Affinity, Attempt, Outcome, Route
+
+if TYPE_CHECKING:  # it needs the journey itself
+    from turnout.engine.hedging import Hedging
 
 Replay = Callable[[Call, IO], Awaitable[Call | None]]
 """The call as another account can take it, its history in its input; None if there is no transcript. Raises
@@ -41,6 +45,8 @@ class Rules:
     """What is done, in this order, for a call whose account is not available."""
     replay: Replay | None = None
     """None where no transcripts are kept."""
+    hedging: "Hedging | None" = None
+    """None where no call is hedged."""
 
 
 @dataclass(slots=True)
@@ -67,6 +73,9 @@ class Journey:
     """The call as another account can take it."""
     immovable: PinnedUnavailable | None = None
     """Why no other account can take it."""
+    hedged: bool = False
+    """A second attempt was begun before the first had answered."""
+    notes: tuple[str, ...] = ()
 
     def retry_policy(self, rules: Rules) -> RetryPolicy:
         """The caller's, the group's or the Router's."""
@@ -189,7 +198,8 @@ class Journey:
             fallback=None if call.stateless or group == self.origin.group.name else group,
             affinity=affinity,
             waited=self.waited,
-            notes=(*call.notes, *lease.notes),
+            notes=(*call.notes, *self.notes, *lease.notes),
+            hedged=self.hedged,
         )
 
 
@@ -200,10 +210,18 @@ def attempt_of(lease: Lease, outcome: Outcome, now: float, error: APIError | Non
         model_group=lease.deployment.spec.model_group,
         outcome=outcome,
         seconds=now - lease.started,
-        status=200 if error is None else None if error.kind in (Kind.CONNECTION, Kind.UNSUPPORTED) else error.status,
+        status=_status_of(outcome, error),
         error=None if error is None else type(error).__name__,
         request_id=None if error is None else error.request_id,
+        at=lease.started,
     )
+
+
+def _status_of(outcome: Outcome, error: APIError | None) -> int | None:
+    """None if nothing arrived."""
+    if error is None:
+        return 200 if outcome == "ok" else None
+    return None if error.kind in (Kind.CONNECTION, Kind.UNSUPPORTED) else error.status
 
 
 def _told(blocked: Blocked) -> str:

@@ -9,6 +9,7 @@ from turnout.config import DeploymentSpec, Settings
 from turnout.engine.port import LoopIO
 from turnout.io.blocking import BlockingIO
 from turnout.io.simulated import NoThreads, SimulatedIO
+from turnout.limits.quota import Prices
 from turnout.router import Router
 from turnout.sim.network import VirtualNetwork
 from turnout_adapters.adapter import Target
@@ -52,6 +53,12 @@ class SimulatedRouter(Router):
         self._network = network
         self._seed = seed
         super().__init__(model_list, **{"id_secret": "a simulation keeps no secrets", **settings})
+
+    @property
+    def prices(self) -> Mapping[str, Prices]:
+        """What tokens cost, by deployment id, where the configuration says it."""
+        deployments = self._fleet.deployments.values()
+        return {one.id: one.spec.prices for one in deployments if one.spec.prices is not None}
 
     def _environment(self) -> Mapping[str, str]:
         return _MadeUp()
