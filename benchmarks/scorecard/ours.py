@@ -93,5 +93,5 @@ async def _call(router: SimulatedRouter, arrival: Arrival, *, wrong: bool) -> Ou
         attempts = response.route.attempts
         done.waited = response.route.waited
     done.seconds = loop.time() - begun
-    done.tries = tuple(Try(one.deployment, begun, one.seconds, one.outcome) for one in attempts)
+    done.tries = tuple(Try(one.deployment, one.at, one.seconds, one.outcome) for one in attempts)
     return done
