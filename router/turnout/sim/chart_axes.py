@@ -11,6 +11,8 @@ _TIME_STEPS = (
 )
 _MOST_TIME_TICKS = 10
 _VALUE_TICKS = 5
+_LEAST, _LEAST_SPAN = 1e-9, 1e-6
+"""Ends that are closer together, absolutely or as a part of their value, count as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,10 @@ def round_step(size: float) -> float:
 
 def value_axis(lowest: float, highest: float, unit: str) -> Axis:
     """An axis from a round number to a round number around these values."""
-    step = round_step((highest - lowest or abs(highest) or 1.0) / _VALUE_TICKS)
+    span = highest - lowest
+    if span <= max(abs(highest) * _LEAST_SPAN, _LEAST):
+        span = max(abs(highest), 1.0)
+    step = round_step(span / _VALUE_TICKS)
     first, last = math.floor(lowest / step + 1e-9), math.ceil(highest / step - 1e-9)
     last = max(last, first + 1)
     decimals = max(-math.floor(math.log10(step) + 1e-9), 0)
@@ -46,7 +51,7 @@ def value_axis(lowest: float, highest: float, unit: str) -> Axis:
 
 def time_axis(end: float) -> Axis:
     """An axis from 0 to `end` seconds, ticked in the unit that a person would use."""
-    end = end if end > 0 else 1.0
+    end = end if end > _LEAST else 1.0
     size, unit = time_unit(end)
     step = next((one for one in _TIME_STEPS if end / one <= _MOST_TIME_TICKS), round_step(end / _MOST_TIME_TICKS))
     ticks = [(index * step, f"{index * step / size:g}") for index in range(int(end / step + 1e-9) + 1)]

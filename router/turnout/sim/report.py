@@ -1,5 +1,6 @@
 """What a report is made of: runs with their figures, and the faults they went through."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -57,4 +58,4 @@ def fitting_bucket(seconds: float) -> float:
     for length in BUCKETS:
         if length * _WANTED >= seconds:
             return length
-    return _DAY * (1 + seconds // (_DAY * _WANTED))
+    return _DAY * math.ceil(seconds / (_DAY * _WANTED))
