@@ -20,6 +20,7 @@ from turnout.continuity.talks import Talks
 from turnout.continuity.transcripts import Transcripts
 from turnout.dispatch import Dispatcher
 from turnout.engine.fleet import Fleet
+from turnout.engine.hedging import Hedging
 from turnout.engine.journey import Rules
 from turnout.engine.names import Names
 from turnout.engine.port import IO
@@ -95,6 +96,7 @@ def assemble(settings: Settings, io: IO) -> Parts:
         min_retry_delay=settings.min_retry_delay,
         pin_steps=settings.pin_steps,
         replay=transcripts.replay if transcripts is not None else None,
+        hedging=Hedging(settings.hedge, settings.group_hedges) if settings.hedge or settings.group_hedges else None,
     )
     begin = None if shared is None else shared.ensure
     dispatcher = Dispatcher(fleet, builder, continuity, rules, transcripts, begin)

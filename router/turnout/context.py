@@ -109,6 +109,8 @@ class Call:
     """Index to state domain, of the input items that only their account can read."""
     affinity: AffinityKey | None = None
     """Which deployment the call prefers among those that could serve it; None: the strategy's."""
+    hedge: bool = True
+    """False: not to be sent to two deployments at once, whatever the Router's settings."""
     notes: tuple[str, ...] = ()
     draft: Draft | None = None
     """None where no transcripts are kept."""

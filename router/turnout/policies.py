@@ -96,6 +96,20 @@ class BudgetPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class HedgePolicy:
+    """When a call that shows no answer is sent to a second deployment as well, and how often at most.
+
+    The delay is the `quantile` of the model group's last 200 times to an answer (of streams: to the first output), or
+    `seconds` if given. Sources: Dean and Barroso, "The Tail at Scale" (2013); Finagle's BackupRequestFilter.
+    """
+
+    seconds: float | None = None
+    quantile: float = 0.95
+    budget: float = 0.02
+    """Second attempts per call at most, of which ten may be saved up. Each also takes one of the group's retries."""
+
+
+@dataclass(frozen=True, slots=True)
 class WaitPolicy:
     """How long a call may wait for a limit, a Retry-After or a recovery before it fails."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from turnout.config import check
 from turnout.config.affinity import ALWAYS_ON, KINDS, affinity_policy
+from turnout.config.hedging import group_hedges, hedge_policy
 from turnout.config.limits import provider_quotas, without_store
 from turnout.config.policies import fails_by_kind, fallback_policy, model_of, retries_by_kind, retry_policy
 from turnout.config.redis import NAMES as REDIS_NAMES
@@ -21,6 +22,7 @@ from turnout.policies import (
     BudgetPolicy,
     CooldownPolicy,
     FallbackPolicy,
+    HedgePolicy,
     PinStep,
     ResidencyPolicy,
     RetryPolicy,
@@ -46,7 +48,7 @@ _KNOWN = frozenset(
     model_group_alias id_secret accept_raw_ids log callbacks store trust_env set_verbose debug_level drop_params
     raise_on_content_filter deployment_affinity_ttl_seconds model_group_affinity_config cache_kwargs
     transcripts on_pin_unavailable provider_budget_config limits_without_store
-    allowed_model_region model_group_region
+    allowed_model_region model_group_region hedge model_group_hedge
     """.split()
 ).union(REDIS_NAMES)
 _NOT_YET = (
@@ -72,6 +74,8 @@ class Settings:
     budget: BudgetPolicy = field(default_factory=BudgetPolicy)
     provider_budgets: Mapping[str, Quota] = field(default_factory=dict[str, Quota])
     limits_without_store: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    hedge: HedgePolicy | None = None
+    group_hedges: Mapping[str, HedgePolicy | None] = field(default_factory=dict[str, HedgePolicy | None])
     wait: WaitPolicy = field(default_factory=WaitPolicy)
     timeout: float = _LONGEST_DEADLINE
     explicit_timeout: bool = False
@@ -125,6 +129,8 @@ def parse_settings(given: Mapping[str, Any], specs: Sequence[DeploymentSpec], en
         provider_budgets=provider_quotas(found.get("provider_budget_config", {}), {spec.provider for spec in specs}),
         limits_without_store=without_store(found.get("limits_without_store", {})),
         fallbacks=fallback_policy(found, names),
+        hedge=hedge_policy(found.get("hedge"), "hedge"),
+        group_hedges=group_hedges(found.get("model_group_hedge", {}), groups),
         wait=WaitPolicy(
             max_wait=_number(found, "max_wait", WaitPolicy().max_wait),
             max_queue=WaitPolicy().max_queue

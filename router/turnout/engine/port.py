@@ -48,6 +48,8 @@ class IO(Protocol):
     """Everything that waits, and everything that is not a function of its arguments."""
 
     rng: Random
+    races: bool
+    """True if two attempts can be under way at once."""
 
     def now(self) -> float:
         """Seconds of a monotonic clock."""
@@ -82,6 +84,19 @@ class IO(Protocol):
 
     async def wait(self, waiter: Waiter, seconds: float) -> None:
         """Waits until the waiter is woken, or for so many seconds."""
+        ...
+
+    async def race(
+        self,
+        first: Coroutine[Any, Any, bool],
+        after: float,
+        second: Callable[[], Coroutine[Any, Any, bool] | None],
+    ) -> None:
+        """Runs `first`, and if it has not ended `after` seconds later also what `second` returns, None for nothing.
+
+        Ends when one of them returns True or raises, which cancels the other, or when both have ended. It waits for
+        what it cancels, and raises what they raise. Where nothing can race (`races`), `first` runs alone.
+        """
         ...
 
 

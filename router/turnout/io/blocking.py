@@ -2,9 +2,10 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from random import Random
+from typing import Any
 
 import httpx2
 
@@ -73,6 +74,8 @@ class BlockingBody:
 class BlockingIO:
     """Sockets, clock and chance for the sync API. Safe for threads."""
 
+    races: bool = False
+
     def __init__(self, *, seed: int | None = None, trust_env: bool = True) -> None:
         self.rng = Random(seed)
         self._trust_env = trust_env
@@ -131,6 +134,15 @@ class BlockingIO:
         """Blocks until woken."""
         if isinstance(waiter, BlockingWaiter):
             waiter.wait(seconds)
+
+    async def race(
+        self,
+        first: Coroutine[Any, Any, bool],
+        after: float,  # noqa: ARG002 (a thread does one thing at a time)
+        second: Callable[[], Coroutine[Any, Any, bool] | None],  # noqa: ARG002
+    ) -> None:
+        """Runs the first alone."""
+        await first
 
     def close(self) -> None:
         """Closes all connections."""

@@ -13,6 +13,7 @@ import httpx2
 
 from turnout.engine.port import ByteStream, Opened, Waiter, run_without_loop
 from turnout.errors import APITimeoutError, AsyncHookInSyncCall
+from turnout.io.racing import Attempt, race
 from turnout.io.transport import (
     LIMITS,
     fetch,
@@ -107,6 +108,8 @@ _KEPT: "set[asyncio.Task[None]]" = set()
 class EventLoopIO:
     """Sockets, clock and chance for the async API. Works from any number of event loops."""
 
+    races: bool = True
+
     def __init__(self, *, seed: int | None = None, trust_env: bool = True, fast: bool = True) -> None:
         self.rng = Random(seed)
         self._trust_env = trust_env
@@ -173,6 +176,10 @@ class EventLoopIO:
         """Suspends until woken."""
         if isinstance(waiter, LoopWaiter):
             await waiter.wait(seconds)
+
+    async def race(self, first: Attempt, after: float, second: Callable[[], Attempt | None]) -> None:
+        """Two tasks of the running event loop."""
+        await race(first, after, second)
 
     async def in_thread(self, work: Callable[[], None]) -> None:
         """Waits for something that blocks."""

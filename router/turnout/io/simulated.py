@@ -9,6 +9,7 @@ from turnout.engine.port import ByteStream, Opened, Waiter
 from turnout.errors import APIConnectionError, APITimeoutError, ConfigError
 from turnout.io.blocking import BlockingIO
 from turnout.io.event_loop import LoopWaiter
+from turnout.io.racing import Attempt, race
 from turnout.io.transport import origin_of
 from turnout_adapters.adapter import Auth, HTTPReply, HTTPRequest
 
@@ -33,6 +34,8 @@ class SimulatedIO:
 
     The sync API needs threads and real time; it does not work in here (`NoThreads`).
     """
+
+    races: bool = True
 
     def __init__(self, network: Network, *, seed: int = 0) -> None:
         self.rng = Random(seed)
@@ -91,6 +94,10 @@ class SimulatedIO:
         """Suspends until woken."""
         if isinstance(waiter, LoopWaiter):
             await waiter.wait(seconds)
+
+    async def race(self, first: Attempt, after: float, second: Callable[[], Attempt | None]) -> None:
+        """Two tasks of the running event loop."""
+        await race(first, after, second)
 
     async def in_thread(self, work: Callable[[], None]) -> None:
         """Does it at once: in virtual time nothing takes long."""
