@@ -35,6 +35,7 @@ caption { text-align: left; white-space: nowrap; color: var(--faint); padding-bo
 th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--rule); text-align: right; vertical-align: bottom; }
 th:first-child { text-align: left; overflow-wrap: anywhere; min-width: 7rem; }
 th { font-weight: 600; }
+td { white-space: nowrap; }
 td.best { font-weight: 700; text-decoration: underline; text-underline-offset: .2em; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 34rem), 1fr)); gap: 1.2rem; }
 figure { margin: 0; min-width: 0; break-inside: avoid; }
