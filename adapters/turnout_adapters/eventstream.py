@@ -60,16 +60,20 @@ class EventStreamSplitter:
             del self._buffer[:total]
             if struct.unpack(">I", frame[-4:])[0] != zlib.crc32(frame[:-4]):
                 raise InvalidReplyError("a frame of the stream is damaged")
-            yield self._opened(_headers(frame[12 : 12 + headers_length]), frame[12 + headers_length : -4])
+            opened = self._opened(_headers(frame[12 : 12 + headers_length]), frame[12 + headers_length : -4])
+            if opened is not None:
+                yield opened
 
-    def _opened(self, headers: dict[str, str], payload: bytes) -> tuple[str | None, bytes]:
+    def _opened(self, headers: dict[str, str], payload: bytes) -> tuple[str | None, bytes] | None:
+        """What a frame holds; None if it is not one of those that carry the inner stream."""
         kind = headers.get(":message-type", "event")
         if kind != "event":
             name = headers.get(":exception-type") or headers.get(":error-code") or "unknown"
             told = json_object(payload) if payload else {"message": headers.get(":error-message", name)}
             raise stream_error({**told, "__type": name}, self._provider)
         if self._inner == "bytes":
-            return None, b64decode(json_object(payload).get("bytes", ""))
+            inner = json_object(payload).get("bytes")
+            return None if inner is None else (None, b64decode(inner))
         return headers.get(":event-type"), payload
 
 

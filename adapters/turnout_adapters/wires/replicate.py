@@ -77,7 +77,9 @@ class ReplicateWire(TranslatedWire):
         pieces = cast("list[object]", output) if isinstance(output, list) else [output]
         builder.text("".join(string(piece) for piece in pieces))
         metrics = an_object(fields.get("metrics"))
-        builder.count(input=number(metrics.get("input_token_count")), output=number(metrics.get("output_token_count")))
+        given, made = metrics.get("input_token_count"), metrics.get("output_token_count")
+        if given is not None or made is not None:
+            builder.count(input=number(given), output=number(made))
         builder.finish()
         return finished(builder, reply)
 

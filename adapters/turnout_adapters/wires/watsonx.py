@@ -49,6 +49,8 @@ class WatsonxTextWire(ToldWire):
             request.draft.refuse("tools", "text generation has none; use the wire watsonx-chat")
         if request.format is not None:
             request.draft.refuse("text.format", "text generation follows no format; use the wire watsonx-chat")
+        if request.effort is not None or request.summary is not None:
+            request.draft.unsupported("reasoning", "text generation has no such setting")
         parts = [*request.system, *(part for turn in request.turns for part in turn.parts)]
         if not all(isinstance(part, Text) for part in parts):
             request.draft.refuse("input", "text generation takes text only; use the wire watsonx-chat")

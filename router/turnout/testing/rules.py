@@ -8,6 +8,8 @@ Rule = Callable[..., None]
 """A function named after what it demands; returns if that holds, raises AssertionError if not."""
 
 THREADS = 8
+API_KEY = "sk-of-the-conformance-kit-0123456789"
+"""The key of every deployment of the rules: it must turn up nowhere."""
 _PATIENCE = 60.0
 """Seconds after which a rule calls work that does not end a hang."""
 

@@ -1,6 +1,7 @@
 """What a strategy or a check does besides judging: whether it waits, reads a clock, or changes what it was shown."""
 
 import sys
+import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -11,11 +12,16 @@ from turnout.testing.rules import need
 
 _WAITING = frozenset(
     """
-    time.sleep _io.open posix.open posix.system nt.open _socket.getaddrinfo _posixsubprocess.fork_exec select.select
-    socket.connect socket.connect_ex socket.send socket.sendall socket.recv socket.recv_into socket.accept
-    poll.poll epoll.poll kqueue.control Connection.execute
+    time.sleep io.open _io.open posix.open posix.system nt.open nt.system _posixsubprocess.fork_exec
+    _winapi.CreateProcess socket.getaddrinfo _socket.getaddrinfo socket.connect socket.connect_ex socket.send
+    socket.sendall socket.recv socket.recv_into socket.accept select.select poll.poll epoll.poll kqueue.control
     """.split()
 )
+"""Functions in C, by their modules' names in all supported versions of Python."""
+_WAITING_CODE = {
+    threading.Condition.wait.__code__: "threading.Condition.wait",
+    threading.Thread.join.__code__: "threading.Thread.join",
+}
 _CLOCKS = frozenset(
     f"time.{name}" for name in "time time_ns monotonic monotonic_ns perf_counter perf_counter_ns".split()
 )
@@ -30,9 +36,11 @@ def no_waiting(who: str, *, clocks: bool) -> Generator[None]:
     forbidden = _WAITING | _CLOCKS if clocks else _WAITING
     found: list[str] = []
 
-    def note(_frame: FrameType, event: str, called: Any) -> None:
+    def note(frame: FrameType, event: str, called: Any) -> None:
         if event == "c_call" and (name := _name_of(called)) in forbidden:
             found.append(name)
+        elif event == "call" and frame.f_code in _WAITING_CODE:
+            found.append(_WAITING_CODE[frame.f_code])
 
     before = sys.getprofile()
     sys.setprofile(note)
@@ -66,11 +74,13 @@ class Unchanged:
 
 
 def _state_of(deployment: Deployment) -> dict[str, Any]:
-    """Every attribute as text, values of its own included.
+    """Every attribute as text, but `learned`, which is the strategy's, and `recovered_at`.
 
-    `recovered_at` is left out: `Deployment.pace` clears it when a slow start is over, whoever asks.
+    That is cleared by `Deployment.pace` when a slow start is over, whoever asks.
     """
-    state = {name: repr(getattr(deployment, name)) for name in Deployment.__slots__ if name != "health"}
+    state = {
+        name: repr(getattr(deployment, name)) for name in Deployment.__slots__ if name not in ("health", "learned")
+    }
     health = deployment.health
     return state | {
         f"health.{name}": repr(getattr(health, name)) for name in type(health).__slots__ if name != "recovered_at"
