@@ -9,6 +9,7 @@ limits and long inputs; give your own where the check looks at something else, s
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from random import Random
 from threading import Lock
@@ -58,6 +59,7 @@ CALLS: Sequence[Call] = (
 
 def gives_a_reason_or_none(make_check: MakeCheck, rows: Sequence[Row] = ROWS, calls: Sequence[Call] = CALLS) -> None:
     """None if the deployment may serve the call; if not, a sentence of one line for the error that a user reads."""
+    calls = _copies(calls)
     check = make_check()
     for deployment in deployments_of(rows):
         for call in calls:
@@ -68,6 +70,7 @@ def gives_a_reason_or_none(make_check: MakeCheck, rows: Sequence[Row] = ROWS, ca
 
 def says_the_same_again(make_check: MakeCheck, rows: Sequence[Row] = ROWS, calls: Sequence[Call] = CALLS) -> None:
     """The answer depends on the deployment and the call, not on what was asked before or in which order."""
+    calls = _copies(calls)
     check, deployments = make_check(), deployments_of(rows)
     asked = [(one, call) for one in deployments for call in calls]
     first = [check.reject(*pair) for pair in asked]
@@ -81,6 +84,7 @@ def says_the_same_again(make_check: MakeCheck, rows: Sequence[Row] = ROWS, calls
 
 def changes_nothing(make_check: MakeCheck, rows: Sequence[Row] = ROWS, calls: Sequence[Call] = CALLS) -> None:
     """Deployments, calls and groups are the Router's; a check looks at them only."""
+    calls = _copies(calls)
     check, deployments = make_check(), deployments_of(rows)
     group = _group_of(deployments)
     before, bodies = Unchanged(deployments), [repr(call.body) for call in calls]
@@ -98,6 +102,7 @@ def rejects_nothing_where_it_does_not_apply(
     make_check: MakeCheck, rows: Sequence[Row] = ROWS, calls: Sequence[Call] = CALLS
 ) -> None:
     """`applies` False is a promise: no deployment of the group would be rejected for the call."""
+    calls = _copies(calls)
     check, deployments = make_check(), deployments_of(rows)
     if not isinstance(check, Applies):
         return
@@ -113,6 +118,7 @@ def rejects_nothing_where_it_does_not_apply(
 
 def tells_no_secret(make_check: MakeCheck, rows: Sequence[Row] = ROWS, calls: Sequence[Call] = CALLS) -> None:
     """Reasons are shown in errors, logs and `router.explain`: no credential of a deployment is in them."""
+    calls = _copies(calls)
     check = make_check()
     for deployment in deployments_of(rows):
         values = [value for name, value in deployment.spec.target.headers if name != "accept"]
@@ -124,6 +130,7 @@ def tells_no_secret(make_check: MakeCheck, rows: Sequence[Row] = ROWS, calls: Se
 
 def does_not_wait(make_check: MakeCheck, rows: Sequence[Row] = ROWS, calls: Sequence[Call] = CALLS) -> None:
     """It is called under the Router's lock, for every deployment of every call: no I/O, no sleep."""
+    calls = _copies(calls)
     check, deployments = make_check(), deployments_of(rows)
     for call in calls:
         for deployment in deployments:
@@ -136,6 +143,7 @@ def does_not_wait(make_check: MakeCheck, rows: Sequence[Row] = ROWS, calls: Sequ
 
 def works_from_any_thread(make_check: MakeCheck, rows: Sequence[Row] = ROWS, calls: Sequence[Call] = CALLS) -> None:
     """Calls come from any thread, one at a time, with no event loop in sight."""
+    calls = _copies(calls)
     check, deployments, lock = make_check(), deployments_of(rows), Lock()
     expected = [check.reject(one, call) for one in deployments for call in calls]
 
@@ -161,6 +169,11 @@ CHECK_RULES: Mapping[str, Rule] = table(
 def check_pre_call_check(make_check: MakeCheck, rows: Sequence[Row] = ROWS, calls: Sequence[Call] = CALLS) -> None:
     """Checks a pre-call check against all rules. Raises AssertionError that names each rule it breaks."""
     check_all(CHECK_RULES, make_check, rows, calls)
+
+
+def _copies(calls: Sequence[Call]) -> Sequence[Call]:
+    """Calls of the rule's own: what a check does to them is not seen by the next rule."""
+    return [replace(call, body=deepcopy(call.body)) for call in calls]
 
 
 def _group_of(deployments: Sequence[Deployment]) -> ModelGroup:

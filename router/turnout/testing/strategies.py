@@ -153,8 +153,10 @@ def returns_to_one_that_was_slow(make_strategy: MakeStrategy, make_row: MakeRow 
 
 
 def learns_from_every_end(make_strategy: MakeStrategy, make_row: MakeRow = plain_row) -> None:
-    """For strategies with `started` and `finished`: attempts end in all ways, in any order, also on deployments that it
-    never picked (pinned calls, probes, only one candidate) and that have left. It goes on choosing, and does not wait.
+    """For strategies with `started` and `finished`: they take the end of any attempt, and do not wait.
+
+    Attempts end in all ways and in any order, also on deployments that the strategy never picked (those of pinned
+    calls, probes, an only candidate), and on some that have left.
     """
     strategy = make_strategy()
     if not isinstance(strategy, Learns):
@@ -255,7 +257,7 @@ def _with_a_past(deployments: Sequence[Deployment]) -> Sequence[Deployment]:
         one.latency.unary = None if number % 3 == 0 else 0.01 * (number % 7)
         one.latency.first_event = None if number % 5 == 0 else 0.1 * (number % 6)
         one.latency.updated = _NOW - 30.0 * (number % 2)
-        one.health.samples, one.health.success, one.health.failures = number, 0.5 + 0.5 / (number + 1), number % 3
+        one.health.samples, one.health.success, one.health.failures = number, 0.5 + 0.5 / (number + 1), (number + 1) % 3
         one.health.last_success = None if number % 4 else _NOW - 1.0
         one.health.recovered_at = _NOW - 5.0 if number % 6 == 1 else None
     return deployments
