@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from turnout.sim.faults import Fault
+from turnout.sim.limit_headers import Limited, anthropic
 from turnout.sim.stateless import Block, StatelessRegion, blocks_of, check_alternation, check_known, fields_of, pieces
 from turnout.sim.upstream import Answer, Frame, Refused, message_of
 from turnout.sim.words import Heard, Reply, reply_to
@@ -49,6 +50,10 @@ class AnthropicRegion(StatelessRegion):
 
     key_header = "x-api-key"
     request_id_header = "request-id"
+
+    def limit_headers(self, told: Limited) -> Mapping[str, str]:
+        """Its own `anthropic-ratelimit-*`."""
+        return anthropic(told)
 
     def serves(self, path: str) -> bool:
         """Messages only."""

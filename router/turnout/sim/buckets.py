@@ -1,6 +1,7 @@
-"""The provider's own limits: token buckets for requests and tokens per minute, and what headers say of them. Pure."""
+"""The provider's own limits: token buckets for requests and tokens per minute, and what can be told of them. Pure."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 _MINUTE = 60.0
 
@@ -38,11 +39,18 @@ class Bucket:
         """Seconds until nothing is missing."""
         return max(self.per_minute / _MINUTE * self.burst - self.level, 0.0) * _MINUTE / self.per_minute
 
+    def left(self, name: str, part: float = 1.0) -> "Left":
+        """What can be told of it, where only a part of the limit is granted."""
+        return Left(name, int(self.per_minute * part), int(self.level * part), self.until_full)
 
-def headers_of(name: str, bucket: Bucket) -> dict[str, str]:
-    """OpenAI's and Azure's `x-ratelimit-*` headers of a limit: `requests` or `tokens`."""
-    return {
-        f"x-ratelimit-limit-{name}": str(int(bucket.per_minute)),
-        f"x-ratelimit-remaining-{name}": str(int(bucket.level)),
-        f"x-ratelimit-reset-{name}": f"{bucket.until_full:.3f}s",
-    }
+
+class Left(NamedTuple):
+    """What a provider tells of one of its limits."""
+
+    name: str
+    """`requests` or `tokens`."""
+    limit: int
+    """Per minute."""
+    remaining: int
+    seconds: float
+    """Until nothing is missing."""

@@ -28,6 +28,8 @@ class Fault:
     """error_event: followed by response.failed."""
     times: int | None = None
     share: float = 1.0
+    retry_after: float | None = None
+    """status: seconds, for a provider that says it in the body of its refusal."""
 
 
 def error_body(message: str, kind: str, code: str | None, param: str | None = None) -> dict[str, object]:

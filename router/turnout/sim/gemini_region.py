@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from turnout.sim.faults import Fault
+from turnout.sim.limit_headers import Limited, none
 from turnout.sim.stateless import Block, StatelessRegion, blocks_of, check_alternation, check_known, fields_of, pieces
 from turnout.sim.upstream import Answer, Frame, Refused, message_of
 from turnout.sim.words import Heard, Reply, reply_to
@@ -41,6 +42,10 @@ class GeminiRegion(StatelessRegion):
 
     key_header = "x-goog-api-key"
 
+    def limit_headers(self, told: Limited) -> Mapping[str, str]:
+        """None: it says when to come back in the body."""
+        return none(told)
+
     def serves(self, path: str) -> bool:
         """Both forms of the operation."""
         return _PATH.match(path) is not None
@@ -48,6 +53,14 @@ class GeminiRegion(StatelessRegion):
     def error(self, status: int, message: str) -> Mapping[str, Any]:
         """Google's form of an error."""
         return {"error": {"code": status, "message": message, "status": _STATUSES.get(status, "UNKNOWN")}}
+
+    def fault_body(self, fault: Fault) -> Mapping[str, Any]:
+        """The error of that status, with the time to wait in its details."""
+        body = super().fault_body(fault)
+        if fault.retry_after is None:
+            return body
+        told = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{fault.retry_after:.3f}s"}
+        return {"error": {**body["error"], "details": [told]}}
 
     def converse(self, path: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> Answer:  # noqa: ARG002
         """The next content."""

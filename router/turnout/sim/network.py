@@ -91,7 +91,7 @@ class _Exchange:
             return
         now = asyncio.get_running_loop().time()
         self.serving = Serving(service)
-        self.plan = service.plan(region.size(self.body), now, EPOCH + now)
+        self.plan = service.plan(region.work(self.request.method, self.body), now, EPOCH + now)
         if self.plan.status == 0:
             raise ConnectionRefusedError(f"{region.name} refuses connections")
         await self.serving.begin(self.plan)
@@ -129,17 +129,7 @@ class VirtualBody:
 
     def __init__(self, call: _Exchange, answer: Answer) -> None:
         self._call = call
-        if not answer.stream or answer.status != 200:
-            self._parts = [(0.0, json.dumps(answer.body).encode())]
-            return
-        frames = list(call.region.frames(answer))
-        shown = next((at + 1 for at, frame in enumerate(frames) if frame.paced), len(frames))
-        rest = call.plan.total - call.plan.first
-        self._parts = [(0.0, b"".join(frame.data for frame in frames[:shown]))]
-        if call.plan.cut is not None:
-            self._parts.append((rest * call.plan.cut, b""))
-        else:
-            self._parts.append((rest, b"".join(frame.data for frame in frames[shown:])))
+        self._parts = _parts(call, answer)
         self._parts.reverse()
 
     async def read(self) -> bytes:
@@ -151,7 +141,7 @@ class VirtualBody:
         if pause:
             await asyncio.sleep(pause)
         self._parts.pop()
-        if not data:
+        if data is None:
             self._call.end()
             raise ConnectionResetError("the connection was reset in the middle of the answer")
         return data
@@ -163,3 +153,16 @@ class VirtualBody:
     def abandon(self) -> None:
         """As close()."""
         self._call.end()
+
+
+def _parts(call: _Exchange, answer: Answer) -> list[tuple[float, bytes | None]]:
+    """The pieces of an answer, and the seconds that pass before each; None where the connection breaks."""
+    if not answer.stream or answer.status != 200:
+        return [(0.0, json.dumps(answer.body).encode())]
+    frames = list(call.region.frames(answer))
+    shown = next((at + 1 for at, frame in enumerate(frames) if frame.paced), len(frames))
+    first, last = (b"".join(frame.data for frame in part) for part in (frames[:shown], frames[shown:]))
+    rest = call.plan.total - call.plan.first
+    if call.plan.cut is not None:
+        return [(0.0, first), (rest * call.plan.cut, None)]
+    return [(0.0, first), (rest, last)] if last else [(0.0, first)]

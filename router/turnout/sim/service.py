@@ -6,20 +6,27 @@ loop in real or in virtual time, or a model of another router - acts it out.
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from email.utils import formatdate
+from dataclasses import dataclass, field, replace
 from math import exp
 from random import Random
 from typing import NamedTuple
 
-from turnout.sim.buckets import Bucket, headers_of
+from turnout.errors import ConfigError
+from turnout.sim import limit_headers
+from turnout.sim.buckets import Bucket
+from turnout.sim.limit_headers import Limited, LimitHeaders
 from turnout.sim.slots import Slots
+from turnout_adapters.registry import nearest
 
 _REFUSAL = 0.05
 """Seconds that a region takes to refuse a request."""
 _NEVER = 1e9
 _BLOCKED = 5.0
 """Retry-After of a throttle that no limit explains."""
+_LOOKUP = 0.05
+"""Seconds that a region takes for what is no work for the model, such as retrieving a response."""
+_SPILLED = (429, 500, 503)
+"""Refusals of provisioned throughput that Azure sends on to the deployment it spills to."""
 
 
 class Size(NamedTuple):
@@ -42,8 +49,9 @@ class ServiceModel:
     lognormal variation of scale `jitter`. `concurrency` requests are worked on at once and others wait in line;
     `output_tokens_per_second` is the most that all together get, which slows each of them down. `tpm` and `rpm` are
     token buckets that hold `burst` seconds' worth; with `ptu` they stand for provisioned throughput, which says when
-    to come back in milliseconds and nothing of what is left. `spill` names the region that takes what a full one
-    cannot. `cached_prefixes` is how many beginnings of prompts are remembered; those cost a tenth of the time.
+    to come back in milliseconds and nothing of what is left. `spill` names the region that takes what a full or
+    failing one cannot. `cached_prefixes` is how many beginnings of prompts are remembered; those cost a tenth of the
+    time.
     """
 
     first_token: float = 0.35
@@ -103,6 +111,10 @@ class Plan:
     """It needs one of the region's slots."""
     cut: float | None = None
     """Part of the time from first to last output after which the connection breaks."""
+    retry_after: float | None = None
+    """Seconds, of a throttle."""
+    server: "Service | None" = None
+    """Who works on it, where that is another region: the one that this one spills to."""
 
 
 REFUSED = Plan(status=0)
@@ -112,9 +124,9 @@ REFUSED = Plan(status=0)
 class Service:
     """One region's live state."""
 
-    def __init__(self, name: str, model: ServiceModel, *, seed: int = 0) -> None:
+    def __init__(self, name: str, model: ServiceModel | None = None, *, seed: int = 0) -> None:
         self.name = name
-        self.model = model
+        self.model = model = model or ServiceModel()
         self.conditions = Conditions()
         self.spill: Service | None = None
         """The region that takes what this one cannot."""
@@ -122,6 +134,8 @@ class Service:
         self.under_way = 0
         """Requests being worked on; kept by whoever carries them out."""
         self.rng = Random(f"{name}:{seed}")
+        self.limit_headers: LimitHeaders = limit_headers.provisioned if model.ptu else limit_headers.openai
+        """How it says what its limits are."""
         self._tokens = None if model.tpm is None else Bucket(model.tpm, model.burst)
         self._requests = None if model.rpm is None else Bucket(model.rpm, model.burst)
         self._prefixes: OrderedDict[str, None] = OrderedDict()
@@ -132,27 +146,38 @@ class Service:
         if name == "capacity" and self.slots is not None and self.model.concurrency is not None:
             self.slots.size = max(1, round(self.model.concurrency * value))
 
-    def plan(self, size: Size, now: float, unix: float | None = None) -> Plan:
-        """What becomes of a request that arrives now."""
+    def plan(self, size: Size | None, now: float, unix: float | None = None) -> Plan:
+        """What becomes of a request that arrives now; None as its size: it is no work for the model.
+
+        `unix` is the time since 1970, for dates that the answer tells.
+        """
+        clock = now if unix is None else unix
+        plan = self._own_plan(size, now, clock)
+        if self.spill is not None and plan.status in _SPILLED:
+            spilled = self.spill.plan(size, now, clock)
+            return replace(spilled, server=spilled.server or self.spill)
+        return plan
+
+    def _own_plan(self, size: Size | None, now: float, clock: float) -> Plan:
         ill = self.conditions
         if ill.refused:
             return REFUSED
         if ill.silent:
             return Plan(first=_NEVER, total=_NEVER)
-        refusal = self._refusal(unix)
+        refusal = self._refusal(clock)
         if refusal is not None:
             return refusal
+        if size is None:
+            return Plan(200, _LOOKUP, _LOOKUP)
         charged = size.prompt_tokens + (size.output_tokens if size.reserved_tokens is None else size.reserved_tokens)
         lacking = self._lacking(charged, now)
         if lacking > 0:
-            if self.spill is not None:
-                return self.spill.plan(size, now, unix)
-            return self._throttle(lacking, unix)
+            return self._throttle(lacking, clock)
         if ill.errors and self.rng.random() < ill.errors:
             return Plan(500, _REFUSAL * 4, _REFUSAL * 4, code="server_error")
         first, total = self.seconds(size)
         cut = self.rng.random() if ill.cut and self.rng.random() < ill.cut else None
-        return Plan(200, first, total, self._told(), queued=self.slots is not None, cut=cut)
+        return Plan(200, first, total, self._told(clock), queued=self.slots is not None, cut=cut)
 
     def seconds(self, size: Size) -> tuple[float, float]:
         """Seconds until the first output, and in all, with this region's luck."""
@@ -180,7 +205,7 @@ class Service:
             self._prefixes.popitem(last=False)
         return known
 
-    def _refusal(self, unix: float | None) -> Plan | None:
+    def _refusal(self, clock: float) -> Plan | None:
         ill = self.conditions
         if ill.unavailable:
             return Plan(503, _REFUSAL, _REFUSAL, code="service_unavailable")
@@ -188,7 +213,7 @@ class Service:
             return Plan(401, _REFUSAL, _REFUSAL, code="invalid_api_key")
         if ill.overloaded:
             return Plan(529, _REFUSAL, _REFUSAL, code="overloaded_error")
-        return self._throttle(_BLOCKED, unix) if ill.throttled else None
+        return self._throttle(_BLOCKED, clock) if ill.throttled else None
 
     def _lacking(self, tokens: int, now: float) -> float:
         """Seconds until the limits allow the request; what it needs is taken if they do."""
@@ -205,22 +230,30 @@ class Service:
                 bucket.take(amount)
         return lacking
 
-    def _throttle(self, seconds: float, unix: float | None) -> Plan:
-        headers = {"retry-after-ms": str(int(seconds * 1000) + 1)}
-        if not self.model.ptu:
-            headers["retry-after"] = str(int(seconds) + 1)
-            if self.conditions.skew and unix is not None:
-                headers = {"retry-after": formatdate(unix + self.conditions.skew + seconds + 1, usegmt=True)}
-            headers |= self._told()
-        return Plan(429, _REFUSAL, _REFUSAL, headers, code="rate_limit_exceeded")
+    def _throttle(self, seconds: float, clock: float) -> Plan:
+        headers = self._told(clock, seconds)
+        return Plan(429, _REFUSAL, _REFUSAL, headers, code="rate_limit_exceeded", retry_after=seconds)
 
-    def _told(self) -> dict[str, str]:
+    def _told(self, clock: float, retry_after: float | None = None) -> Mapping[str, str]:
         """What the region's answers say of its limits."""
-        if self.model.ptu or (self._tokens is None and self._requests is None):
+        part, skew = self.conditions.capacity, self.conditions.skew
+        limits = [
+            bucket.left(name, part)
+            for name, bucket in (("requests", self._requests), ("tokens", self._tokens))
+            if bucket is not None
+        ]
+        if not limits and retry_after is None:
             return {}
-        told: dict[str, str] = {}
-        if self._requests is not None:
-            told |= headers_of("requests", self._requests)
-        if self._tokens is not None:
-            told |= headers_of("tokens", self._tokens)
-        return told
+        return self.limit_headers(Limited(limits, retry_after, clock + skew, skew))
+
+
+def link_spills(services: Mapping[str, Service]) -> None:
+    """Gives every region the one that its model says it spills to. Raises ConfigError for one that is not there."""
+    for name, service in services.items():
+        target = service.model.spill
+        if target is None:
+            continue
+        if target not in services or target == name:
+            others = [one for one in services if one != name]
+            raise ConfigError(f"regions.{name}.spill: there is no other region {target!r}; {nearest(target, others)}")
+        service.spill = services[target]

@@ -18,11 +18,13 @@ class Serving:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        """Who works on it; another than asked, if the plan says so."""
         self._place: Place | None = None
         self._begun = False
 
     async def begin(self, plan: Plan) -> None:
         """Waits until it is this request's turn. `end` must follow, whatever happens."""
+        self._service = plan.server or self._service
         slots = self._service.slots
         if plan.queued and slots is not None:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -68,4 +70,5 @@ def refusal_of(plan: Plan) -> Fault:
         529: ("Overloaded", "overloaded_error"),
     }
     message, kind = told[plan.status]
-    return Fault("status", plan.status, error_body(message, kind, plan.code), plan.headers)
+    body = error_body(message, kind, plan.code)
+    return Fault("status", plan.status, body, plan.headers, retry_after=plan.retry_after)

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 from turnout.sim.faults import Fault
+from turnout.sim.limit_headers import Limited, openai
 from turnout.sim.service import Service, Size
 from turnout.sim.serving import size_of
 
 CREDENTIALS = ("api-key", "authorization", "x-api-key", "x-goog-api-key")
 """Headers that the journal leaves out."""
 _WORDS = 100
-"""Tokens of an answer, unless the request's metadata has `words`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,10 @@ class Upstream(ABC):
         self.api_keys = set(api_keys)
         self.latency = latency
         self.word_seconds = word_seconds
+        self.words = _WORDS
+        """Tokens of an answer that a service's times and limits reckon with, unless the request's metadata says."""
         self.fault: Fault | None = None
-        self.service: Service | None = None
-        """How it serves under load; None: each answer after `latency`, whatever else is going on."""
+        self._service: Service | None = None
         self.url = ""
         self.requests = 0
         self.served = 0
@@ -97,6 +98,17 @@ class Upstream(ABC):
         self._rng = random.Random(f"{name}:{seed}")
         self._lock = threading.Lock()
         self._hits = 0
+
+    @property
+    def service(self) -> Service | None:
+        """How it serves under load; None: each answer after `latency`, whatever else is going on."""
+        return self._service
+
+    @service.setter
+    def service(self, service: Service | None) -> None:
+        self._service = service
+        if service is not None and not service.model.ptu:
+            service.limit_headers = self.limit_headers
 
     @abstractmethod
     def answer(
@@ -116,9 +128,17 @@ class Upstream(ABC):
     def fault_body(self, fault: Fault) -> Mapping[str, Any]:
         """A fault's body, which is described in OpenAI's form, in the provider's own."""
 
+    def limit_headers(self, told: Limited) -> Mapping[str, str]:
+        """What its answers say of a service's limits: as OpenAI does."""
+        return openai(told)
+
     def size(self, body: Mapping[str, Any]) -> Size:
         """How large a request is."""
-        return size_of(body, _WORDS)
+        return size_of(body, self.words)
+
+    def work(self, method: str, body: Mapping[str, Any]) -> Size | None:
+        """The same; None for what is no work for the model, such as retrieving a response."""
+        return self.size(body) if method == "POST" and body else None
 
     def note_refusal(self, refused: Refused) -> None:
         """Counts it."""
