@@ -58,8 +58,3 @@ def anthropic(told: Limited) -> dict[str, str]:
         found[f"anthropic-ratelimit-{left.name}-remaining"] = str(left.remaining)
         found[f"anthropic-ratelimit-{left.name}-reset"] = when.strftime("%Y-%m-%dT%H:%M:%SZ")
     return found
-
-
-def none(told: Limited) -> dict[str, str]:  # noqa: ARG001 (one signature for all)
-    """Gemini: it says when to come back in the body of its refusal."""
-    return {}

@@ -6,8 +6,9 @@ eastus errors 20% 10m-20m      westus capacity 50% 10m-         eastus skew 90s 
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from turnout.errors import ConfigError
 from turnout.sim.service import Conditions, Service
@@ -77,7 +78,7 @@ def parse_fault(text: str, where: str = "fault") -> ScheduledFault:
         given = "needs an amount, such as 20%, x10 or 90s" if needs else "takes no amount"
         raise ConfigError(f"{where}: {text!r}: {kind!r} {given}", param=where)
     first, dash, last = words[-1].partition("-")
-    start, end = parse_seconds(first, where), parse_seconds(last, where) if last else float("inf")
+    start, end = parse_seconds(first, where), parse_seconds(last, where) if last else inf
     if not dash or end <= start:
         raise ConfigError(f"{where}: {words[-1]!r} is no span of time, such as 10m-20m", param=where)
     return ScheduledFault(tuple(words[0].split(",")), kind, start, end, _amount(words[2], where) if needs else 1.0)
@@ -99,21 +100,33 @@ def _amount(text: str, where: str) -> float:
 
 
 def changes(faults: Iterable[ScheduledFault], regions: Sequence[str]) -> list[Change]:
-    """The moments at which something changes, in order. Raises ConfigError for a region that is not there."""
-    defaults = Conditions()
-    found: list[Change] = []
+    """The moments at which something changes, in order; of faults of one kind that overlap, the latest holds.
+
+    Raises ConfigError for a region that is not there.
+    """
+    ailments: dict[tuple[str, str], list[ScheduledFault]] = {}
     for fault in faults:
         unknown = [name for name in fault.regions if name not in (_EVERYONE, *regions)]
         if unknown:
             known = ", ".join(regions)
             raise ConfigError(f"fault: there is no region {unknown[0]!r}; there are {known}", param="fault")
-        condition = FAULTS[fault.kind][0]
-        value = True if fault.kind in _SWITCHES else fault.amount
         for name in regions:
             if fault.hits(name):
-                found.append(Change(fault.start, name, condition, value))
-                found.append(Change(fault.end, name, condition, getattr(defaults, condition)))
-    return sorted((one for one in found if one.at != float("inf")), key=lambda one: one.at)
+                ailments.setdefault((name, fault.kind), []).append(fault)
+    found = [change for (name, kind), those in ailments.items() for change in _course(name, kind, those)]
+    return sorted(found, key=lambda one: one.at)
+
+
+def _course(region: str, kind: str, faults: Sequence[ScheduledFault]) -> Iterator[Change]:
+    """How one condition of one region changes."""
+    condition = FAULTS[kind][0]
+    value = usual = getattr(Conditions(), condition)
+    for at in sorted({moment for fault in faults for moment in (fault.start, fault.end)} - {inf}):
+        holding = [fault for fault in faults if fault.start <= at < fault.end]
+        before = value
+        value = usual if not holding else True if kind in _SWITCHES else max(holding, key=lambda one: one.start).amount
+        if value != before:
+            yield Change(at, region, condition, value)
 
 
 async def follow(
