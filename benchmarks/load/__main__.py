@@ -21,6 +21,7 @@ from benchmarks.load.screen import watch
 from benchmarks.load.targets import Target, opened
 from turnout.errors import ConfigError
 from turnout.sim.report_html import write_report
+from turnout.sim.schedule import parse_fault
 from turnout.sim.tables import print_report
 from turnout.sim.traffic import PROFILES
 
@@ -55,6 +56,7 @@ def main(  # noqa: PLR0913 (the options of a command)
     model: Annotated[str | None, typer.Option(help="The model group to call; by default the first.")] = None,
     compare: Annotated[Path | None, typer.Option(help="Another configuration, interleaved with the first.")] = None,
     fake: Annotated[bool, typer.Option("--fake", help="Call a fake cloud on this machine instead.")] = False,
+    fault: Annotated[list[str] | None, typer.Option(help='Of the fake cloud, as "eastus down 10s-20s".')] = None,
     stream: Annotated[bool, typer.Option("--stream", help="Stream every answer.")] = False,
     profile: Annotated[str, typer.Option(help=f"Sizes of calls: {', '.join(PROFILES)}.")] = "conv",
     prompt_tokens: Annotated[int | None, typer.Option(min=1, help="Size of every prompt.")] = None,
@@ -79,6 +81,7 @@ def main(  # noqa: PLR0913 (the options of a command)
             output_tokens=output_tokens,
             stream=stream,
             drain=drain,
+            faults=tuple(parse_fault(one, "--fault") for one in fault or ()),
             seed=seed,
         )
         configs = [config] if compare is None else [config, compare]
@@ -94,10 +97,12 @@ def main(  # noqa: PLR0913 (the options of a command)
 async def _run(plan: Plan, configs: Sequence[Path], model: str | None, files: Files, *, fake: bool, yes: bool) -> bool:
     """Runs the test and tells what it found. True if it was interrupted."""
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
-    async with opened(configs, model, fake=fake) as targets:
-        test = LoadTest(plan, targets)
-        _check_prices(plan, targets)
-        _check_consent(plan, targets, yes=yes)
+    async with opened(configs, model, fake=fake) as stage:
+        test = LoadTest(plan, stage.targets)
+        stage.check(plan.faults)
+        _check_prices(plan, stage.targets)
+        _check_consent(plan, stage.targets, yes=yes)
+        stage.play(plan.faults)
         with _stopped_by_signals(test):
             work = asyncio.create_task(test.run())
             try:

@@ -9,6 +9,7 @@ from math import inf
 from pathlib import Path
 
 from turnout.errors import ConfigError
+from turnout.sim.schedule import ScheduledFault
 from turnout.sim.traces import read_trace
 from turnout.sim.traffic import PROFILES, Arrival, arrivals
 
@@ -49,6 +50,8 @@ class Plan:
     output_tokens: int | None = None
     stream: bool = False
     drain: float = 30.0
+    faults: tuple[ScheduledFault, ...] = ()
+    """Of the fake cloud."""
     seed: int = 1
 
     def __post_init__(self) -> None:

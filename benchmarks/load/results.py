@@ -7,13 +7,16 @@ from typing import Any
 from benchmarks.load.comparing import Difference, differences
 from benchmarks.load.running import LATE, LoadTest
 from turnout.sim.figures_columns import count
-from turnout.sim.report import Report, RunReport
+from turnout.sim.report import Mark, Report, RunReport
 from turnout.sim.tables import report_json
 
 
 def report_of(test: LoadTest) -> tuple[Report, Sequence[Difference]]:
     """The report, whatever part of the test was made, and the differences of two configurations."""
-    runs = [RunReport.of(target.name, done) for target, done in zip(test.targets, test.outcomes, strict=True)]
+    marks = [Mark(one.start, one.end, str(one)) for one in test.plan.faults]
+    runs = [
+        RunReport.of(target.name, done, marks=marks) for target, done in zip(test.targets, test.outcomes, strict=True)
+    ]
     compared = differences(*test.outcomes, seed=test.plan.seed) if len(test.targets) == 2 else []
     facts = {
         "traffic": test.plan.traffic + (", streamed" if test.plan.stream else ""),

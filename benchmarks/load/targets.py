@@ -2,7 +2,7 @@
 
 import contextlib
 import ipaddress
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from os import environ
@@ -12,13 +12,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from turnout import Router
+from turnout.config import DeploymentSpec
 from turnout.errors import ConfigError
 from turnout.limits.quota import Prices
 from turnout.sim.fake_cloud import FakeCloud
 from turnout.sim.network import VirtualNetwork
 from turnout.sim.plain_region import PlainRegion
 from turnout.sim.region import FakeRegion
-from turnout.sim.service import Service
+from turnout.sim.schedule import ScheduledFault, changes
+from turnout.sim.service import Service, ServiceModel
 from turnout.sim.simulated_router import SimulatedRouter
 from turnout.sim.upstream import Upstream
 from turnout.yaml_config import read_config
@@ -71,32 +73,48 @@ def is_local(url: str) -> bool:
         return host == "localhost"
 
 
-def fake_regions(names: Sequence[str]) -> list[Upstream]:
-    """What stands for the deployments of these ids."""
-    regions: list[Upstream] = []
-    for name in names:
-        region = PlainRegion(Service(name))
-        region.latency = 0.05
-        regions.append(region)
-    return regions
+def fake_regions(specs: Iterable[DeploymentSpec]) -> list[Upstream]:
+    """What stands for these deployments: regions with their ids and limits, and with the usual times of a model."""
+    return [PlainRegion(Service(one.id, ServiceModel(tpm=one.tpm, rpm=one.rpm))) for one in specs]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """All that a test needs to be up. The cloud is None where real deployments are called."""
+
+    targets: Sequence[Target]
+    cloud: FakeCloud | None = None
+
+    def play(self, faults: Sequence[ScheduledFault]) -> None:
+        """Lets these faults of the cloud happen, counted from now."""
+        if self.cloud is not None:
+            self.cloud.play(changes(faults, list(self.cloud.regions)))
+
+    def check(self, faults: Sequence[ScheduledFault]) -> None:
+        """Raises ConfigError for faults that cannot happen here."""
+        if faults and self.cloud is None:
+            raise ConfigError("--fault: only a fake cloud fails at will; give --fake", param="fault")
+        if self.cloud is not None:
+            changes(faults, list(self.cloud.regions))
 
 
 @asynccontextmanager
-async def opened(configs: Sequence[Path], model: str | None, *, fake: bool) -> AsyncGenerator[list[Target]]:
+async def opened(configs: Sequence[Path], model: str | None, *, fake: bool) -> AsyncGenerator[Stage]:
     """The Routers of these configurations, closed again at the end of the block, and the fake cloud with them.
 
     Raises ConfigError for a configuration that is wrong or has no such model group.
     """
     await _warm_up()
     async with contextlib.AsyncExitStack() as stack:
-        cloud = stack.enter_context(FakeCloud(fake_regions(_ids(configs)))) if fake else None
+        cloud = stack.enter_context(FakeCloud(fake_regions(_specs(configs)))) if fake else None
         found: list[Target] = []
         for config in configs:
             router = _router(config, cloud)
             await stack.enter_async_context(router)
             name = config.name if config.name not in [one.name for one in found] else str(config)
-            found.append(Target(name, router, _group(router, model, config), fake, _prices(router)))
-        yield found
+            prices = {one.id: one.prices for one in specs_of(router) if one.prices is not None}
+            found.append(Target(name, router, _group(router, model, config), fake, prices))
+        yield Stage(found, cloud)
 
 
 def _router(config: Path, cloud: FakeCloud | None) -> Router:
@@ -120,14 +138,19 @@ async def _warm_up() -> None:
                     pass
 
 
-def _ids(configs: Sequence[Path]) -> list[str]:
-    """Deployment ids, without a call to anywhere."""
+def _specs(configs: Sequence[Path]) -> Iterable[DeploymentSpec]:
+    """The deployments of these configurations, each once, without a call to anywhere."""
     nowhere = VirtualNetwork([])
-    found: dict[str, None] = {}
+    found: dict[str, DeploymentSpec] = {}
     for config in configs:
         with SimulatedRouter.from_yaml(config, network=nowhere) as router:
-            found |= dict.fromkeys(one.id for one in router.status())
-    return list(found)
+            found = {one.id: one for one in specs_of(router)} | found
+    return found.values()
+
+
+def specs_of(router: Router) -> list[DeploymentSpec]:
+    """What a Router knows of its deployments."""
+    return [one.spec for one in router._fleet.deployments.values()]
 
 
 def _group(router: Router, model: str | None, config: Path) -> str:
@@ -137,8 +160,3 @@ def _group(router: Router, model: str | None, config: Path) -> str:
     if model not in groups:
         raise ConfigError(f"--model: {config} has no model group {model!r}; it has {', '.join(groups)}", param="model")
     return model
-
-
-def _prices(router: Router) -> dict[str, Prices]:
-    specs = [one.spec for one in router._fleet.deployments.values()]
-    return {spec.id: spec.prices for spec in specs if spec.prices is not None}

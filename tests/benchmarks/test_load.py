@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
@@ -101,12 +102,30 @@ def test_the_fake_cloud_stands_for_the_rows_of_the_configuration(tmp_path: Path)
         {"model_name": "claude", "litellm_params": {"model": "anthropic/claude-sonnet-4-6", "api_key": "k"}},
     ]
     path = config(tmp_path / "config.yaml", *rows)
-    found = measured(tmp_path, path, "--fake", "--users", 2, "--max-calls", 10)
+    sizes = ("--prompt-tokens", 20, "--output-tokens", 1)
+    found = measured(tmp_path, path, "--fake", "--users", 10, "--max-calls", 10, *sizes)
     assert list(found["runs"][0]["deployments"]) == ["far away"]
     assert found["runs"][0]["summary"]["good"] == 10
-    found = measured(tmp_path, path, "--fake", "--users", 2, "--max-calls", 10, "--model", "claude", "--stream")
-    assert found["runs"][0]["summary"]["first_p50"] <= found["runs"][0]["summary"]["p50"]
+    arguments = ("--fake", "--users", 10, "--max-calls", 10, "--model", "claude", "--stream", "--output-tokens", 20)
+    summary = measured(tmp_path, path, *arguments)["runs"][0]["summary"]
+    assert summary["p50"] - summary["first_p50"] > 0.1, "the rest of the answer took its time"
     assert threading.active_count() == threads
+
+
+def test_faults_of_the_fake_cloud_happen_when_they_should(tmp_path: Path) -> None:
+    rows = [{**REMOTE, "model_info": {"id": name}} for name in ("eastus", "westus")]
+    arguments = ("--fake", "--rps", 20, "--seconds", 1.5, "--output-tokens", 1)
+    path = config(tmp_path / "config.yaml", *rows)
+    found = measured(tmp_path, path, *arguments, "--fault", "eastus unavailable 0.5s-60s")
+    run = found["runs"][0]
+    assert run["marks"] == [{"start": 0.5, "end": 60.0, "label": "eastus unavailable"}]
+    assert run["deployments"]["eastus"]["failed"] > 0
+    assert run["deployments"]["eastus"]["ok"] > 0
+    assert run["deployments"]["westus"]["failed"] == 0
+    for fault, told in (("eastus melts 1s-2s", "--fault"), ("northpole down 1s-2s", "no region 'northpole'")):
+        assert told in load(path, *arguments, "--fault", fault, code=2)
+    near = config(tmp_path / "near.yaml", {**REMOTE, "litellm_params": {"model": "ollama/m"}})
+    assert "give --fake" in load(near, "--users", 1, "--max-calls", 1, "--fault", "eastus down 1s-2s", code=2)
 
 
 def test_a_trace_is_played_at_its_pace(tmp_path: Path, cloud: FakeCloud) -> None:
@@ -128,10 +147,9 @@ def test_two_configurations_see_the_same_and_a_difference_is_clear(tmp_path: Pat
     said = load(first, "--compare", second, "--rps", 100, "--seconds", 1, "--json", tmp_path / "out.json")
     found = json.loads((tmp_path / "out.json").read_text())
     assert [run["name"] for run in found["runs"]] == ["first.yaml", "second.yaml"]
-    sizes = [[len(entry.body["input"]) for entry in cloud[name].journal] for name in ("eastus", "westus")]
-    pairs = min(map(len, sizes))
-    assert max(map(len, sizes)) - pairs <= 1
-    assert sorted(sizes[0][:-1])[: pairs // 2] == sorted(sizes[1][:-1])[: pairs // 2]
+    sizes = [Counter(entry.body["max_output_tokens"] for entry in cloud[name].journal) for name in ("eastus", "westus")]
+    assert sizes[0].total() > 30
+    assert (sizes[0] - sizes[1]).total() + (sizes[1] - sizes[0]).total() <= 1, "but for a last call without its twin"
     by_name = {one["figure"]: one for one in found["differences"]}
     assert by_name["p50"]["clear"]
     assert 0.03 < by_name["p50"]["low"] <= by_name["p50"]["high"] < 0.06
@@ -141,13 +159,10 @@ def test_two_configurations_see_the_same_and_a_difference_is_clear(tmp_path: Pat
 
 def test_the_cost_stays_within_its_bound(tmp_path: Path, cloud: FakeCloud) -> None:
     cloud["eastus"].latency = 0.02
-    arguments = ("--users", 8, "--max-cost", 0.05, "--prompt-tokens", 1000, "--output-tokens", 400)
+    arguments = ("--users", 1, "--max-cost", 0.05, "--prompt-tokens", 1000, "--output-tokens", 400)
     found = measured(tmp_path, local(tmp_path, cloud, "eastus", **PRICES), *arguments)
     assert found["load"]["why"] == "the money is spent"
-    assert found["load"]["started"] >= 0.05 // (1000e-6 + 400e-5)
-    assert found["load"]["cost"] <= 0.05
-    most = max(found["load"]["started"] * (1000e-6 + 400e-5), 0.0)
-    assert most <= 0.05 or found["load"]["cost"] < most, "answers that were shorter than they might have been"
+    assert 0.05 - (1000e-6 + 400e-5) - 0.002 < found["load"]["cost"] <= 0.05
 
 
 def test_calls_that_never_end_are_broken_off(tmp_path: Path, cloud: FakeCloud) -> None:
@@ -223,10 +238,11 @@ def test_real_providers_are_called_only_with_consent(tmp_path: Path, cloud: Fake
 
 
 def test_with_consent_the_calls_are_made(tmp_path: Path, cloud: FakeCloud) -> None:
-    """Through a name that counts as remote: the test's guard answers before anything leaves the machine."""
-    path = config(tmp_path / "config.yaml", row(cloud, "eastus"), REMOTE)
-    found = measured(tmp_path, path, "--users", 1, "--max-calls", 1, "--yes", "--model", "gpt", "--drain", 0)
-    assert found["load"]["started"] == 1
+    """The deployment far away is in another model group: a fallback might reach it, these calls do not."""
+    path = config(tmp_path / "config.yaml", row(cloud, "eastus"), {**REMOTE, "model_name": "other"})
+    arguments = (path, "--users", 1, "--max-calls", 3)
+    load(*arguments, code=2)
+    assert measured(tmp_path, *arguments, "--yes")["runs"][0]["summary"]["good"] == 3
 
 
 def test_ctrl_c_gives_the_report_so_far_and_leaves_nothing_behind(tmp_path: Path, cloud: FakeCloud) -> None:
@@ -274,10 +290,9 @@ def test_late_starts_are_told_and_count_as_time_of_the_call(tmp_path: Path, clou
     run = asyncio.run(test())
     assert run.late == 2
     assert run.latest >= 0.25
-    assert all(one.seconds >= 0.3 for one in run.outcomes[0][:1])
-    assert [one.at for one in sorted(run.outcomes[0], key=lambda one: one.at)] == [0.0, 0.2, 0.25]
-    last = max(run.outcomes[0], key=lambda one: one.at)
-    assert last.seconds > run.latest - 0.1
+    assert [one.at for one in run.outcomes[0]] == [0.0, 0.2, 0.25]
+    last = run.outcomes[0][-1]
+    assert last.at + last.seconds == pytest.approx(run.elapsed, abs=0.1), "counted from when it was due"
 
 
 def test_a_terminal_shows_the_deployments_live(cloud: FakeCloud) -> None:
