@@ -1,10 +1,8 @@
-"""The turn stores that the tests compare, each on a clock that a test can move."""
+"""Our turn stores as the conformance kit opens them: on a clock that a test can move, where there is one."""
 
 import itertools
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,10 +14,11 @@ from turnout.cache.sealed_turns import SealedTurns
 from turnout.cache.sql_turns import SQLTurns
 from turnout.config.redis import RedisSettings
 from turnout.protocols import TurnStore
+from turnout.testing import Opener
 
-VIRTUAL = ("memory", "sealed memory", "sqlite", "sealed sqlite", "postgres")
-ALL = (*VIRTUAL, "redis")
+ALL = ("memory", "sealed memory", "sqlite", "sealed sqlite", "postgres", "redis", "cluster")
 SECRETS = ("a new secret", "an old secret")
+_HOUR = 3600.0
 _numbers = itertools.count()
 
 
@@ -36,52 +35,36 @@ class Clock:
         self.now += seconds
 
 
-@dataclass
-class Opened:
-    """A store, how to get at its entries from elsewhere, and how to let time pass."""
-
-    store: TurnStore
-    another: Callable[[], TurnStore]
-    """A store with connections of its own on the same entries; for memory the same one."""
-    advance: Callable[[float], None]
-    hour: float = 3600.0
-    """A time to live that a test can wait for."""
-    slack: float = 0.0
-    """The part of the time to live by which a touch may be off."""
+def redis_at(kind: str, request: pytest.FixtureRequest) -> RedisSettings:
+    """A server that stands alone, or a Cluster."""
+    if kind == "redis":
+        return RedisSettings(url=request.getfixturevalue("valkey").url)
+    nodes = [(one["host"], one["port"]) for one in request.getfixturevalue("valkey_cluster").startup_nodes]
+    return RedisSettings(request.node.name.replace("[", "-").replace("]", ""), startup_nodes=tuple(nodes))
 
 
 @contextmanager
-def opened(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[Opened]:
-    """An empty store of a kind."""
-    clock, made = Clock(), list[TurnStore]()
-    number = next(_numbers)
+def opened(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[Opener[TurnStore]]:
+    """Stores of a kind, on entries of their own; what was opened is closed at the end."""
+    clock, made, number = Clock(), list[TurnStore](), next(_numbers)
+    plain_kind = kind.rsplit(maxsplit=1)[-1]
 
-    def memory() -> TurnStore:
-        return made[0] if made else MemoryTurns(timer=clock)
+    def plain() -> TurnStore:
+        if plain_kind == "memory":
+            return MemoryTurns(timer=clock)
+        if plain_kind == "sqlite":
+            return SQLTurns(f"sqlite:///{folder}/turns{number}.db", timeout=30.0, clock=clock)
+        if plain_kind == "postgres":
+            return SQLTurns(request.getfixturevalue("postgres").url, f"turns{number}", timeout=30.0, clock=clock)
+        return RedisTurns(RedisClient(redis_at(kind, request)))
 
-    def sqlite() -> TurnStore:
-        return SQLTurns(f"sqlite:///{folder}/turns{number}.db", timeout=30.0, clock=clock)
-
-    def postgres() -> TurnStore:
-        return SQLTurns(request.getfixturevalue("postgres").url, f"turns{number}", timeout=30.0, clock=clock)
-
-    def redis() -> TurnStore:
-        return RedisTurns(RedisClient(RedisSettings(url=request.getfixturevalue("valkey").url)))
-
-    def another() -> TurnStore:
-        plain = {"memory": memory, "sqlite": sqlite, "postgres": postgres, "redis": redis}[kind.rsplit(maxsplit=1)[-1]]
-        store = plain()
-        if kind.startswith("sealed") and not isinstance(store, SealedTurns):
-            store = SealedTurns(store, SECRETS)
+    def make() -> TurnStore:
+        store = SealedTurns(plain(), SECRETS) if kind.startswith("sealed") else plain()
         made.append(store)
         return store
 
-    slack = 1 / 64 if kind.rsplit(maxsplit=1)[-1] in ("sqlite", "postgres") else 0.0
     try:
-        if kind == "redis":
-            yield Opened(another(), another, time.sleep, hour=0.5)
-        else:
-            yield Opened(another(), another, clock.advance, slack=slack)
+        yield Opener(make) if plain_kind in ("redis", "cluster") else Opener(make, clock.advance, _HOUR)
     finally:
         for store in made:
             store.close()

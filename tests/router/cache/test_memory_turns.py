@@ -3,9 +3,13 @@
 import tracemalloc
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.router.cache.stores import Clock
 from turnout.cache.memory_turns import MemoryTurns
+
+KEYS = [f"{number:040x}" for number in range(5)]
 
 
 @pytest.mark.parametrize("length", [0, 10, 2000])
@@ -52,3 +56,35 @@ def test_entries_that_never_live_are_not_kept() -> None:
     store.write({"a": b"2"}, 0.0)
     assert store.read(["a"]) == [None]
     assert len(store) == 0
+
+
+USES = st.lists(
+    st.tuples(st.sampled_from(["read", "write", "touch"]), st.sampled_from(KEYS), st.integers(0, 1200)), max_size=60
+)
+
+
+def cost(size: int) -> int:
+    return size + size // 16 + 560
+
+
+@given(uses=USES, room=st.integers(500, 4000))
+@settings(deadline=None)
+def test_what_was_used_least_recently_leaves_first(uses: list[tuple[str, str, int]], room: int) -> None:
+    store = MemoryTurns(room)
+    model: dict[str, int] = {}
+    for use, key, size in uses:
+        known = model.pop(key, None)
+        if use == "write":
+            store.write({key: bytes(size)}, 60.0)
+            known = size if cost(size) <= room else None
+        elif use == "touch":
+            store.touch([key], 60.0)
+        else:
+            assert store.read([key]) == [None if known is None else bytes(known)]
+        if known is not None:
+            model[key] = known
+        while sum(map(cost, model.values())) > room:
+            del model[next(iter(model))]
+        assert len(store) == len(model)
+        assert store.size == sum(map(cost, model.values())) <= room
+    assert store.read(KEYS) == [None if key not in model else bytes(model[key]) for key in KEYS]

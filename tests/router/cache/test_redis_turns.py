@@ -1,58 +1,10 @@
-"""Turns on a real Valkey: alone, in a Cluster, and behind a Sentinel that fails over."""
-
-from collections.abc import Iterator
-
-import pytest
+"""Turns on a real Valkey that dies, refuses writes, or fails over; what a store keeps is `test_turn_stores.py`'s."""
 
 from tests.valkey import ValkeyCluster, ValkeySentinel, ValkeyServer, eventually
-from turnout.cache.redis_turns import RedisTurns, redis_turns
+from turnout.cache.redis_turns import redis_turns
 from turnout.config.redis import RedisSettings
 
 KEYS = [f"{number:040x}" for number in range(8)]
-
-
-@pytest.fixture(params=["single", "cluster"])
-def turns(request: pytest.FixtureRequest) -> Iterator[RedisTurns]:
-    if request.param == "single":
-        settings = RedisSettings(url=request.getfixturevalue("valkey").url)
-    else:
-        nodes = [(one["host"], one["port"]) for one in request.getfixturevalue("valkey_cluster").startup_nodes]
-        settings = RedisSettings(request.node.name, startup_nodes=tuple(nodes))
-    store, background = redis_turns(settings)
-    yield store
-    background.close(1)
-    store.close()
-
-
-def test_what_is_written_is_read_until_it_is_erased(turns: RedisTurns) -> None:
-    entries = {key: bytes([255, 0, number]) for number, key in enumerate(KEYS[:6])}
-    turns.write(entries, 60)
-    assert turns.read(KEYS) == [*entries.values(), None, None]
-    turns.erase([KEYS[0], KEYS[7]])
-    assert turns.read(KEYS[:2]) == [None, entries[KEYS[1]]]
-    turns.write({KEYS[1]: b"again"}, 60)
-    assert turns.read([KEYS[1]]) == [b"again"]
-    assert turns.read([]) == []
-    turns.close()
-    assert turns.read([KEYS[1]]) == [b"again"], "used again after close"
-
-
-def test_entries_expire_and_touch_keeps_them(turns: RedisTurns) -> None:
-    turns.write({KEYS[0]: b"short", KEYS[1]: b"kept"}, 0.3)
-    turns.touch([KEYS[1], KEYS[2]], 60)
-    eventually(lambda: turns.read(KEYS[:3]) == [None, b"kept", None], "one expired, one kept, none made")
-
-
-def test_swap_replaces_what_is_expected_and_nothing_else(turns: RedisTurns) -> None:
-    assert not turns.swap(KEYS[0], b"there", b"new", 60)
-    assert turns.swap(KEYS[0], None, b"first", 60)
-    assert not turns.swap(KEYS[0], None, b"other", 60)
-    assert not turns.swap(KEYS[0], b"firs", b"other", 60)
-    assert turns.read([KEYS[0]]) == [b"first"]
-    assert turns.swap(KEYS[0], b"first", b"", 60)
-    assert turns.swap(KEYS[0], b"", b"last", 60), "an empty value is a value"
-    assert turns.swap(KEYS[0], b"last", b"short", 0.05)
-    eventually(lambda: turns.read([KEYS[0]]) == [None], "expiry of what was swapped in")
 
 
 def test_keys_carry_the_namespace(valkey: ValkeyServer) -> None:
