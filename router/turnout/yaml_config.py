@@ -24,17 +24,22 @@ for _first, _word in (("t", "true"), ("T", "True"), ("f", "false"), ("F", "False
     )
 
 
+def read_yaml(path: Path) -> object:
+    """What a YAML file holds. Raises ConfigError if it cannot be read."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+
+
 def read_config(path: Path) -> tuple[list[Mapping[str, Any]], dict[str, Any]]:
     """The rows and the router settings (and `drop_params` of `litellm_settings`).
 
     Raises ConfigError for a file that is not such a configuration.
     """
-    try:
-        document: object = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    document = read_yaml(path)
     if not isinstance(document, Mapping):
         raise ConfigError(f"{path}: must be a mapping with model_list")
     found = cast("Mapping[str, Any]", document)
