@@ -50,9 +50,8 @@ def _screen(test: LoadTest) -> Group:
         table.add_column(head, justify="left" if head in ("configuration", "deployment", "state") else "right")
     for target in test.targets:
         for one in target.router.status():
-            if one.model_group == target.model:
-                cells = (one.state, str(one.in_flight), f"{100 * one.success_rate:.0f} %")
-                table.add_row(Text(target.name), Text(one.id), *cells)
+            cells = (one.state, str(one.in_flight), f"{100 * one.success_rate:.0f} %")
+            table.add_row(Text(target.name), Text(one.id), *cells)
     bar = ProgressBar(total=1.0, completed=min(_progress(test), 1.0), width=60)
     return Group(bar, Text(_line(test)), table, Text("ctrl-c: stop, with the report so far", "dim"))
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from turnout import Router
 from turnout.config import DeploymentSpec
-from turnout.errors import ConfigError
+from turnout.errors import ConfigError, UnknownModelError
 from turnout.limits.quota import Prices
 from turnout.sim.fake_cloud import FakeCloud
 from turnout.sim.network import VirtualNetwork
@@ -33,7 +33,7 @@ class Target:
     name: str
     router: Router
     model: str
-    """The model group that is called."""
+    """What is called: a model group, or another name that the Router knows."""
     fake: bool
     prices: Mapping[str, Prices] = field(default_factory=dict)
     """By deployment id, of those that have some."""
@@ -154,9 +154,13 @@ def specs_of(router: Router) -> list[DeploymentSpec]:
 
 
 def _group(router: Router, model: str | None, config: Path) -> str:
+    """What is called: a model group, an alias, a deployment id or what a wildcard matches."""
     groups = list(dict.fromkeys(one.model_group for one in router.status()))
-    if model is None:
-        return groups[0]
-    if model not in groups:
-        raise ConfigError(f"--model: {config} has no model group {model!r}; it has {', '.join(groups)}", param="model")
-    return model
+    if model is None and "*" in groups[0]:
+        raise ConfigError(f"{config}: say by --model what to call; the first model group is {groups[0]!r}")
+    try:
+        router.explain(model or groups[0], "Hello.")
+    except UnknownModelError:
+        told = f"{config} has no model group {model!r}; it has {', '.join(groups)}"
+        raise ConfigError(f"--model: {told}", param="model") from None
+    return model or groups[0]

@@ -112,6 +112,14 @@ def test_the_fake_cloud_stands_for_the_rows_of_the_configuration(tmp_path: Path)
     assert threading.active_count() == threads
 
 
+def test_a_name_that_is_no_model_group_may_be_called(tmp_path: Path, cloud: FakeCloud) -> None:
+    path = config(tmp_path / "config.yaml", row(cloud, "eastus", "gpt-*"), row(cloud, "westus"))
+    assert "say by --model" in load(path, "--users", 1, "--max-calls", 1, code=2)
+    for name, asked in (("gpt-9", "eastus"), ("westus", "westus")):
+        found = measured(tmp_path, path, "--users", 1, "--max-calls", 2, "--model", name)
+        assert {one: figures["ok"] for one, figures in found["runs"][0]["deployments"].items()} == {asked: 2}
+
+
 def test_faults_of_the_fake_cloud_happen_when_they_should(tmp_path: Path) -> None:
     rows = [{**REMOTE, "model_info": {"id": name}} for name in ("eastus", "westus")]
     arguments = ("--fake", "--rps", 20, "--seconds", 1.5, "--output-tokens", 1)
