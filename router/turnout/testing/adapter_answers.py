@@ -64,7 +64,10 @@ def pieces_make_no_difference(line: Line) -> None:
     raw = line.exchange.stream
     whole = [_dumped(event) for event in line.events([raw])]
     for size in _SIZES:
-        found = [_dumped(event) for event in line.events(pieces_of(raw, size))]
+        try:
+            found = [_dumped(event) for event in line.events(pieces_of(raw, size))]
+        except APIError as error:
+            raise AssertionError(f"in pieces of {size} bytes the stream raises {error!r}") from error
         need(found == whole, f"in pieces of {size} bytes the stream has other events than in one piece")
 
 

@@ -91,10 +91,10 @@ def changes_nothing(make_check: MakeCheck, rows: Sequence[Row] = ROWS, calls: Se
     for call in calls:
         if isinstance(check, Applies):
             check.applies(call, group)
+            need(group.members == deployments, "it changed the members of the model group")
         for deployment in deployments:
             check.reject(deployment, call)
     before.confirm(_WHO)
-    need(group.members == deployments, "it changed the members of the model group")
     need(bodies == [repr(call.body) for call in calls], "it changed the body of a call")
 
 

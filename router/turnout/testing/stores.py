@@ -63,8 +63,8 @@ def takes_any_key(stores: Opener[Store]) -> None:
     keys = [prefix + end for end in ends]
     for number, key in enumerate(keys):
         store.set(key, str(number), stores.long)
-    mixed = [key for number, key in enumerate(keys) if store.get(key) != str(number)]
-    need(not mixed, f"these keys do not bring back their own values: {mixed}")
+    mixed = [key[len(prefix) :][:20] for number, key in enumerate(keys) if store.get(key) != str(number)]
+    need(not mixed, f"keys that end in these do not bring back their own values: {mixed}")
 
 
 def knows_nothing_of_the_unknown(stores: Opener[Store]) -> None:

@@ -103,16 +103,21 @@ def a_touch_gives_time_and_takes_it_and_makes_nothing(stores: Opener[TurnStore])
 def a_swap_wants_the_value_that_is_there(stores: Opener[TurnStore]) -> None:
     """`swap` writes if the value is `old`, and says so; None is no value, and b"" is one."""
     store, (key,) = stores.make(), _keys(1)
-    need(store.swap(key, b"", b"1", stores.long) is False, "swapped b'' for a value where there was none")
-    need(store.swap(key, None, b"", stores.long) is True, "did not put a value where there was none")
-    need(store.swap(key, None, b"1", stores.long) is False, "swapped nothing for a value where there was b''")
-    need(store.swap(key, b"", b"1", stores.long) is True, "did not swap b'' for a value")
-    need(store.swap(key, b"", b"2", stores.long) is False, "swapped a value that was not there any more")
+
+    def swap(old: bytes | None, new: bytes, ttl: float, *, expected: bool, what: str) -> None:
+        found: object = store.swap(key, old, new, ttl)
+        need(found is expected, f"to swap {old} for {new} {what} returned {found!r}, not {expected}")
+
+    swap(b"", b"1", stores.long, expected=False, what="where there was nothing")
+    swap(None, b"", stores.long, expected=True, what="where there was nothing")
+    swap(None, b"1", stores.long, expected=False, what="where there was b''")
+    swap(b"", b"1", stores.long, expected=True, what="where there was b''")
+    swap(b"", b"2", stores.long, expected=False, what="where there was b'1'")
     need(store.read([key]) == [b"1"], "a refused swap changed the value")
-    need(store.swap(key, b"1", b"2", stores.ttl) is True, "did not swap the value that was there")
+    swap(b"1", b"2", stores.ttl, expected=True, what="where there was b'1'")
     stores.outlive()
-    need(store.swap(key, b"2", b"3", stores.ttl) is False, "swapped a value that had expired")
-    need(store.swap(key, None, b"3", stores.long) is True, "did not put a value where one had expired")
+    swap(b"2", b"3", stores.ttl, expected=False, what="where b'2' had expired")
+    swap(None, b"3", stores.long, expected=True, what="where b'2' had expired")
     need(store.read([key]) == [b"3"], "the swapped value is not there")
 
 
