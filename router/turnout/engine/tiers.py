@@ -33,7 +33,7 @@ def tiers(
         able = [one for one in bound if cooldown.available_at(one, now) <= now]
         preferred = [one for one in able if one.id == call.prefer]
         found = [preferred, able] if preferred else [able]
-    return _after_failures(found, tries, now) if tries.made else found
+    return _after_failures(found, tries, now) if tries.again_at else found
 
 
 def _after_failures(found: Tiers, tries: Tries, now: float) -> Tiers:
