@@ -66,11 +66,15 @@ class Plan:
     @property
     def traffic(self) -> str:
         """What comes when, in words."""
-        if self.rps is not None:
-            return f"{self.rps:g} calls a second (Poisson), sizes as in {self.profile}"
-        if self.users is not None:
-            return f"{self.users} users, each with one call after another, sizes as in {self.profile}"
-        return f"{self.trace}" + ("" if self.speed == 1 else f" at {self.speed:g} times its speed")
+        if self.trace is not None:
+            told = f"{self.trace}" + ("" if self.speed == 1 else f" at {self.speed:g} times its speed")
+        elif self.rps is not None:
+            told = f"{self.rps:g} calls a second (Poisson), sizes as in {self.profile}"
+        else:
+            told = f"{self.users} users, each with one call after another, sizes as in {self.profile}"
+        fixed = ((self.prompt_tokens, "prompt"), (self.output_tokens, "output"))
+        texts = [f"{tokens:,} {what} tokens" for tokens, what in fixed if tokens is not None]
+        return ", ".join([told, *texts, *(["streamed"] if self.stream else [])])
 
     def calls(self) -> Iterator[Arrival]:
         """The calls to be made, within the bounds of time and number. Raises ConfigError for a bad trace."""

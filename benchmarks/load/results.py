@@ -19,7 +19,7 @@ def report_of(test: LoadTest) -> tuple[Report, Sequence[Difference]]:
     ]
     compared = differences(*test.outcomes, seed=test.plan.seed) if len(test.targets) == 2 else []
     facts = {
-        "traffic": test.plan.traffic + (", streamed" if test.plan.stream else ""),
+        "traffic": test.plan.traffic,
         "bounds": str(test.plan.bounds),
         "ended": f"after {test.elapsed:.1f} s: {test.ended}",
         "calls": f"{count(test.started)} started, {count(test.done)} ended, {count(test.broken_off)} broken off",

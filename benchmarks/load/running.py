@@ -48,7 +48,7 @@ class LoadTest:
         self.spent = 0.0
         self.ended = ""
         """Why the run ended."""
-        self._begun = 0.0
+        self._begun = time.monotonic()
         self._took: float | None = None
         self._reserved = 0.0
         self._tasks: set[asyncio.Task[None]] = set()

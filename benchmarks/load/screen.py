@@ -52,7 +52,8 @@ def _screen(test: LoadTest) -> Group:
         for one in target.router.status():
             cells = (one.state, str(one.in_flight), f"{100 * one.success_rate:.0f} %")
             table.add_row(Text(target.name), Text(one.id), *cells)
-    bar = ProgressBar(total=1.0, completed=min(_progress(test), 1.0), width=60)
+    bar = Table.grid()  # a bar by itself ends no line
+    bar.add_row(ProgressBar(total=1.0, completed=min(_progress(test), 1.0), width=60))
     return Group(bar, Text(_line(test)), table, Text("ctrl-c: stop, with the report so far", "dim"))
 
 

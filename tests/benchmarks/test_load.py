@@ -314,6 +314,7 @@ def test_a_terminal_shows_the_deployments_live(cloud: FakeCloud) -> None:
             return run
 
     assert asyncio.run(show()).ok == 20
+    assert all(float(told) < 60 for told in re.findall(r"([\d.]+) s   calls", screen.getvalue()))
     assert all(name in screen.getvalue() for name in ("mine", "eastus", "swedencentral", "ready", "under way"))
 
 
@@ -371,6 +372,10 @@ def test_binomial_numbers_have_their_mean_and_variance() -> None:
 
 
 def test_a_plan_says_what_it_is() -> None:
+    plan = Plan(Bounds(seconds=1), users=3, prompt_tokens=1000, stream=True)
+    assert plan.traffic == "3 users, each with one call after another, sizes as in conv, 1,000 prompt tokens, streamed"
+    plan = Plan(Bounds(), trace=Path("t.csv"), speed=2.0, output_tokens=9)
+    assert plan.traffic == "t.csv at 2 times its speed, 9 output tokens"
     assert str(Bounds()) == "the end of the trace"
     assert str(Bounds(60, 1000, 2.5)) == "60 s, 1,000 calls, $2.5"
     with pytest.raises(ConfigError, match="one of"):
