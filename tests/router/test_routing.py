@@ -150,6 +150,17 @@ def test_tags(cloud: FakeCloud) -> None:
         assert asked(router, 5, metadata={"tags": ["free"], "kept": "x"}) == {"westus": 5}
         assert cloud["westus"].journal[-1].body["metadata"] == {"kept": "x"}
         assert asked(router, 5) == {"swedencentral": 5}
+        made = router.responses("gpt", "hi", tags=["paid"])
+        assert router.get_responses(made.id).id == made.id
+
+
+def test_a_fallback_group_is_tried_once(cloud: FakeCloud) -> None:
+    rows = [row(cloud, one, group) for one, group in zip(cloud.regions, ("a", "b", "c"), strict=True)]
+    for region in cloud.regions:
+        cloud[region].set_fault(outage())
+    with Router(rows, num_retries=0) as router, pytest.raises(APIError) as raised:
+        router.responses("a", "hi", fallbacks=["a", "b", "c"])
+    assert [one.model_group for one in raised.value.attempts] == ["a", "b", "c"]
 
 
 def test_the_context_window_check(cloud: FakeCloud) -> None:

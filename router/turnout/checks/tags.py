@@ -8,7 +8,8 @@ class Tags:
     """LiteLLM's tag filtering.
 
     A call with tags goes to deployments with at least one of them, or tagged "default"; a call without tags goes to
-    deployments that have none, or are tagged "default".
+    deployments that have none, or are tagged "default". What is asked of a response that exists goes to where it is,
+    whatever the tags there.
     """
 
     def applies(self, call: Call, group: ModelGroup) -> bool:
@@ -18,6 +19,6 @@ class Tags:
     def reject(self, deployment: Deployment, call: Call) -> str | None:
         """See PreCallCheck."""
         own = deployment.spec.tags
-        if "default" in own or not set(own).isdisjoint(call.tags) or (not own and not call.tags):
+        if call.stateless or "default" in own or not set(own).isdisjoint(call.tags) or (not own and not call.tags):
             return None
         return f"its tags are {list(own)}, the call's are {list(call.tags)}"

@@ -99,7 +99,7 @@ def _choose(journey: Journey, fleet: Fleet, rules: Rules, io: IO, ticket: Ticket
     outcome = fleet.choose(first, call, tries, now, io.rng, ticket=ticket)
     if isinstance(outcome, Lease):
         return outcome
-    for spare in [*journey.chain[1:], *journey.fallbacks(rules, None)]:
+    for spare in journey.spares(rules, None):
         other = fleet.choose(spare, call, tries, now, io.rng)
         if isinstance(other, Lease):
             journey.visited.add(spare.group.name)

@@ -47,7 +47,7 @@ def _elsewhere(journey: Journey, lease: Lease, rules: Rules) -> bool:
     call = journey.call
     if call.pin is not None and not journey.may_move(rules):
         return False
-    if journey.chain[1:] or journey.fallbacks(rules, None):
+    if journey.spares(rules, None):
         return True
     if journey.in_group >= journey.retry_policy(rules).retries or lease.destination.only is not None:
         return False

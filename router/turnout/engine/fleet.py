@@ -326,7 +326,7 @@ class Fleet:
         found = [self.deployments[one] for one in ids if one in self.deployments]
         for deployment in found:
             reindex(self.groups[deployment.spec.model_group], deployment, now)
-        for name in {one.spec.model_group for one in found} if wake else ():
+        for name in dict.fromkeys(one.spec.model_group for one in found) if wake else ():
             self._wake(name)
 
     def hint(self, deployment_id: str, now: float, throttled: float, rest: float | None) -> None:
@@ -384,7 +384,8 @@ class Fleet:
 
 
 def _queue_key(destination: Destination, call: Call) -> QueueKey:
-    return destination.group.name, call.pin, call.regions, call.tags
+    only = None if destination.only is None else tuple(one.id for one in destination.only)
+    return destination.group.name, call.pin, only, call.regions, call.tags
 
 
 def _share(spec: "DeploymentSpec") -> tuple[float | None, int | None, int | None]:

@@ -93,6 +93,12 @@ class Journey:
         found = [rules.resolve(name) for name in listed]
         return [one for one in found if one.group.name not in self.visited]
 
+    def spares(self, rules: Rules, kind: Kind | None) -> list[Destination]:
+        """The fallbacks still to come: those found for an earlier failure, then those for one of this kind."""
+        coming = self.chain[1:]
+        names = {one.group.name for one in coming}
+        return [*coming, *(one for one in self.fallbacks(rules, kind) if one.group.name not in names)]
+
     # --- to another account
 
     def may_move(self, rules: Rules) -> bool:

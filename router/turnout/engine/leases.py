@@ -10,7 +10,8 @@ from turnout.limits.meter import Limits, Reservation
 from turnout.limits.quota import Prices, Unit, Usage
 from turnout.limits.upstream import Remaining
 
-QueueKey = tuple[str, str | None, tuple[tuple[str, ...], ...], tuple[str, ...]]
+QueueKey = tuple[str, str | None, tuple[str, ...] | None, tuple[tuple[str, ...], ...], tuple[str, ...]]
+"""Calls with the same key could use the same deployments: group, account, deployments addressed, regions, tags."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ class Queues:
 
     def __init__(self, longest: int) -> None:
         self.waiting: dict[QueueKey, deque[Ticket]] = {}
-        self._watchers: dict[str, set[Waiter]] = {}
+        self._watchers: dict[str, dict[Waiter, None]] = {}
         self._longest = longest
 
     def join(self, key: QueueKey, waiter: Waiter) -> Ticket:
@@ -43,13 +43,13 @@ class Queues:
 
     def watch(self, group: str, waiter: Waiter) -> None:
         """Wakes the waiter at the next outcome in the group."""
-        self._watchers.setdefault(group, set()).add(waiter)
+        self._watchers.setdefault(group, {})[waiter] = None
 
     def unwatch(self, group: str, waiter: Waiter) -> None:
         """Ends `watch`."""
         watchers = self._watchers.get(group)
         if watchers is not None:
-            watchers.discard(waiter)
+            watchers.pop(waiter, None)
             if not watchers:
                 del self._watchers[group]
 

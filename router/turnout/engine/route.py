@@ -86,7 +86,7 @@ async def _decide(journey: Journey, error: APIError, rules: Rules, io: IO) -> No
     persistent = call.pin is not None and what.retry and what.same and allowed > 0
     if persistent:
         return
-    spare = [*journey.chain[1:], *journey.fallbacks(rules, kind)] if what.fallback else []
+    spare = journey.spares(rules, kind) if what.fallback else []
     if not spare:
         raise error
     journey.chain = spare

@@ -16,6 +16,9 @@ from turnout_adapters.adapter import Auth, HTTPReply, HTTPRequest
 EPOCH = 1_790_000_000.0
 """Unix time at which virtual time begins."""
 
+_TICK = 1e-6
+"""Seconds that pass in the shortest wait: what waits for less than the clock can tell would wait for ever."""
+
 
 class Network(Protocol):
     """What answers requests. ConnectionError means what it means on a socket."""
@@ -62,15 +65,16 @@ class SimulatedIO:
         except ConnectionError as error:
             raise APIConnectionError(f"{origin_of(request.url)}: {error}") from None
 
-    async def open(self, request: HTTPRequest, timeout: float, idle: float) -> Opened:  # noqa: ARG002 (see read)
+    async def open(self, request: HTTPRequest, timeout: float, idle: float) -> Opened:
         """Sends and waits for the head of the answer."""
         try:
             async with asyncio.timeout(timeout):
-                return await self._network.open(request)
+                opened = await self._network.open(request)
         except TimeoutError:
             raise APITimeoutError(f"no answer from {origin_of(request.url)} in {timeout:.1f} s") from None
         except ConnectionError as error:
             raise APIConnectionError(f"{origin_of(request.url)}: {error}") from None
+        return Opened(opened.status, opened.headers, _Body(opened.body, idle))
 
     async def read(self, body: ByteStream, timeout: float) -> bytes:
         """The next bytes within the timeout."""
@@ -79,8 +83,6 @@ class SimulatedIO:
                 return await body.read()
         except TimeoutError:
             raise APITimeoutError("the answer paused for too long") from None
-        except ConnectionError as error:
-            raise APIConnectionError(f"the answer broke off: {error}") from None
 
     async def refresh(self, auth: Auth, timeout: float) -> None:  # noqa: ARG002 (there is nobody to ask)
         """Refuses: nobody in here gives out credentials."""
@@ -93,7 +95,7 @@ class SimulatedIO:
     async def wait(self, waiter: Waiter, seconds: float) -> None:
         """Suspends until woken."""
         if isinstance(waiter, LoopWaiter):
-            await waiter.wait(seconds)
+            await waiter.wait(max(seconds, _TICK))
 
     async def race(self, first: Attempt, after: float, second: Callable[[], Attempt | None]) -> None:
         """Two tasks of the running event loop."""
@@ -105,6 +107,34 @@ class SimulatedIO:
 
     async def close(self) -> None:
         """There is nothing to close."""
+
+
+class _Body:
+    """A body whose pauses are bounded, as by the read timeout of a connection."""
+
+    __slots__ = ("_body", "_idle")
+
+    def __init__(self, body: ByteStream, idle: float) -> None:
+        self._body = body
+        self._idle = idle
+
+    async def read(self) -> bytes:
+        """The next bytes, b"" at the end."""
+        try:
+            async with asyncio.timeout(self._idle):
+                return await self._body.read()
+        except TimeoutError:
+            raise APITimeoutError("the answer paused for too long") from None
+        except ConnectionError as error:
+            raise APIConnectionError(f"the answer broke off: {error}") from None
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self._body.close()
+
+    def abandon(self) -> None:
+        """As close()."""
+        self._body.abandon()
 
 
 class NoThreads(BlockingIO):
