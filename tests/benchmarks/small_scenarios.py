@@ -14,6 +14,7 @@ P2C = "P2C peak-EWMA"
 STEADY = ServiceModel(jitter=0.0)
 """Takes 2.36 s for a call of 100 and 100 tokens."""
 SECONDS = 0.35 + 100 * 0.0001 + 100 * 0.02
+Models = ServiceModel | dict[str, ServiceModel]
 
 
 class WithMistakes(Scenario):
@@ -23,7 +24,7 @@ class WithMistakes(Scenario):
         return [at < self.mistakes for at in range(len(self.arrivals))]
 
 
-def scenario(*faults: str, calls=20, every=1.0, regions=3, model=STEADY, kind=Scenario, **more) -> Scenario:
+def scenario(*faults: str, calls=20, every=1.0, regions=3, model: Models = STEADY, kind=Scenario, **more) -> Scenario:
     models = model if isinstance(model, dict) else {f"r{at}": model for at in range(1, regions + 1)}
     arrivals = [Arrival(at * every, 100, 100) for at in range(calls)]
     return kind(0, "test", arrivals, models, (0.0, 1e9), tuple(parse_fault(one) for one in faults), **more)
