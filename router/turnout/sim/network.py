@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from turnout.engine.port import Opened
 from turnout.io.simulated import EPOCH
@@ -22,7 +22,7 @@ class VirtualNetwork:
     def __init__(self, regions: Sequence[Upstream]) -> None:
         self.regions = {region.name: region for region in regions}
         for region in regions:
-            region.url = f"http://{region.name}{_HOST}"
+            region.url = f"http://{quote(region.name, safe='')}{_HOST}"
         self._by_origin = {region.url: region for region in regions}
 
     @property

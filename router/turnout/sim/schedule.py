@@ -28,7 +28,8 @@ FAULTS: Mapping[str, tuple[str, str]] = {
 }
 """By name: the condition that it sets, and what it means."""
 _SWITCHES = ("down", "unavailable", "black-hole", "overloaded", "throttled", "auth-expired")
-_EVERYONE = "all"
+EVERYONE = "all"
+"""In place of names: every region."""
 _TIME = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?!s))?(?:(\d+(?:\.\d+)?)s?)?")
 _AMOUNT = re.compile(r"x?(\d+(?:\.\d+)?)(%|s)?")
 
@@ -50,7 +51,7 @@ class ScheduledFault:
 
     def hits(self, name: str) -> bool:
         """True for the regions that it is about."""
-        return self.regions == (_EVERYONE,) or name in self.regions
+        return self.regions == (EVERYONE,) or name in self.regions
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def changes(faults: Iterable[ScheduledFault], regions: Sequence[str]) -> list[Ch
     """
     ailments: dict[tuple[str, str], list[ScheduledFault]] = {}
     for fault in faults:
-        unknown = [name for name in fault.regions if name not in (_EVERYONE, *regions)]
+        unknown = [name for name in fault.regions if name not in (EVERYONE, *regions)]
         if unknown:
             known = ", ".join(regions)
             raise ConfigError(f"fault: there is no region {unknown[0]!r}; there are {known}", param="fault")

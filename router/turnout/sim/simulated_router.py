@@ -5,7 +5,7 @@ from dataclasses import replace
 from os import environ
 from typing import Any
 
-from turnout.config import DeploymentSpec, Settings
+from turnout.config import DeploymentSpec, Settings, parse_model_list
 from turnout.engine.port import LoopIO
 from turnout.io.blocking import BlockingIO
 from turnout.io.simulated import NoThreads, SimulatedIO
@@ -19,6 +19,8 @@ from turnout_adapters.registry import adapter_for
 
 _SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIALS")
 _ADDRESS = ("BASE", "URL", "ENDPOINT")
+MADE_UP = ".simulated"
+"""The end of hosts whose names are made up."""
 
 
 class _MadeUp(Mapping[str, str]):
@@ -28,7 +30,7 @@ class _MadeUp(Mapping[str, str]):
         if name not in environ and name.upper().endswith(_SECRET):
             return f"simulated-{name.lower()}"
         if name not in environ and name.upper().endswith(_ADDRESS):
-            return f"https://{name.lower().replace('_', '-')}.simulated"
+            return f"https://{name.lower().replace('_', '-')}{MADE_UP}"
         return environ[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -36,6 +38,11 @@ class _MadeUp(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(environ)
+
+
+def read_rows(rows: Sequence[Mapping[str, Any]], defaults: Mapping[str, Any] | None = None) -> Sequence[DeploymentSpec]:
+    """The deployments of a `model_list`, in order, as a Router has them. Raises ConfigError; secrets may be missing."""
+    return parse_model_list(rows, _MadeUp(), defaults)
 
 
 class SimulatedRouter(Router):
