@@ -9,11 +9,15 @@ from rich.console import Console
 
 from turnout.cli.demo_screen import show
 from turnout.cli.providers import facts, show_one, show_table
+from turnout.cli.simulate import simulate
 from turnout.sim.demo import Demo
 from turnout_adapters.providers import ALIASES, GONE, PROVIDERS
 from turnout_adapters.registry import nearest
 
 app = typer.Typer(help="Calls LLMs through many deployments.", no_args_is_help=True, add_completion=False)
+
+
+app.command()(simulate)
 
 
 @app.callback()

@@ -34,11 +34,15 @@ class PlannedTraffic:
     mistakes: float = 0.0
     """Share whose caller is in the wrong: they get a 404."""
 
+    def check(self) -> None:
+        """Raises ConfigError if fields contradict each other."""
+        if self.trace is not None and (self.profile is not None or self.rate is not None):
+            raise ConfigError("traffic.trace: has its own profile and rate; leave these out, and give a scale")
+
     def arrivals(self, seed: int) -> Sequence[Arrival]:
         """The calls. Another seed gives other ones, if it is no trace. Raises ConfigError."""
+        self.check()
         if self.trace is not None:
-            if self.profile is not None or self.rate is not None:
-                raise ConfigError("traffic.trace: has its own profile and rate; leave these out, and give a scale")
             return read_trace(
                 self.trace, limit=inf if self.seconds is None else self.seconds * self.scale, scale=self.scale
             )
@@ -53,7 +57,12 @@ class PlannedTraffic:
         return [rng.random() < self.mistakes for _ in range(calls)]
 
     def __str__(self) -> str:
-        about = self.trace if self.trace is not None else f"profile {self.profile or 'conv'}"
+        told = [self.trace or f"profile {self.profile or 'conv'}"]
+        if self.trace is None:
+            told.append(f"{(self.rate or PROFILES[self.profile or 'conv'].rate) * self.scale:.3g} calls/s")
+        elif self.scale != 1:
+            told.append(f"{self.scale:g} times as fast")
+        if self.trace is None or self.seconds is not None:
+            told.append(f"{(_HOUR if self.seconds is None else self.seconds) / 60:g} minutes")
         shares = ((self.stream, "streams"), (self.follow_ups, "follow-ups"), (self.mistakes, "mistakes"))
-        told = [f"{share:.0%} {what}" for share, what in shares if share]
-        return ", ".join([str(about), *told])
+        return ", ".join([*told, *(f"{share:.0%} {what}" for share, what in shares if share)])
