@@ -93,18 +93,22 @@ def _is_other(journey: Journey, rules: Rules, blocked: Blocked, limit: float) ->
 
 
 def _choose(journey: Journey, fleet: Fleet, rules: Rules, io: IO, ticket: Ticket | None) -> Lease | Blocked:
-    """The current group, else its fallbacks, else a probe of what is resting."""
+    """The current group, else its fallbacks, else providers that are overloaded, else a probe of what is resting."""
     first = journey.chain[0]
     now, tries, call = io.now(), journey.tries, journey.call
-    outcome = fleet.choose(first, call, tries, now, io.rng, ticket=ticket)
-    if isinstance(outcome, Lease):
-        return outcome
-    for spare in journey.spares(rules, None):
-        other = fleet.choose(spare, call, tries, now, io.rng)
-        if isinstance(other, Lease):
-            journey.visited.add(spare.group.name)
-            journey.chain = [spare]
-            journey.in_group = 0
-            return other
+    for last_resort in (False, True) if fleet.providers.ill else (False,):
+        tries.last_resort = last_resort
+        outcome = fleet.choose(first, call, tries, now, io.rng, ticket=ticket)
+        if isinstance(outcome, Lease):
+            return outcome
+        for spare in journey.spares(rules, None):
+            other = fleet.choose(spare, call, tries, now, io.rng)
+            if isinstance(other, Lease):
+                journey.visited.add(spare.group.name)
+                free = call.pin is None and not last_resort
+                put_off = free and fleet.providers.are_shunned(first.group.members, now)
+                journey.chain = [spare, first] if put_off else [spare]
+                journey.in_group = 0
+                return other
     probing = call.pin is None or "probe" in rules.pin_steps
     return fleet.choose(first, call, tries, now, io.rng, ticket=ticket, panic=probing)

@@ -17,6 +17,7 @@ from turnout.engine.blocked import why_blocked
 from turnout.engine.leases import Blocked, Destination, Lease, QueueKey, Ticket, Tries
 from turnout.engine.port import Waiter
 from turnout.engine.preference import preferred
+from turnout.engine.providers import Providers
 from turnout.engine.queues import Queues
 from turnout.engine.ready import bring_back, reindex, unready
 from turnout.engine.tiers import tiers
@@ -55,6 +56,7 @@ class Fleet:
         self._checks = [(one, one if isinstance(one, Applies) else None) for one in checks]
         self.cooldown = cooldown_policy
         self.budget = budget_policy
+        self.providers = Providers(enabled=cooldown_policy.enabled)
         self.on_rest: Callable[[Deployment, float], None] | None = None
         """Told, under the lock, of a deployment that begins or ends a rest, and the time; it must not wait."""
         self.limits = LimitBook() if limits is None else limits
@@ -159,7 +161,9 @@ class Fleet:
             pick = Pick(call, now, rng, group.is_uniform(now))
             over_budget = False
             bound = self._members(destination, call) if destination.only is not None or call.pin is not None else None
-            for candidates in tiers(group, bound, self.domains, call, tries, now):
+            ill = self.providers.ill and bound is None and not tries.last_resort
+            shunned = self.providers.shunned(now) if ill else ()
+            for candidates in tiers(group, bound, self.domains, call, tries, now, shunned):
                 fit = self._fit(candidates, call, group)
                 while fit:
                     chosen, by_key = self._pick(fit, pick, group)
@@ -168,6 +172,8 @@ class Fleet:
                         fit = [one for one in fit if budget.is_free(one, now)]
                     elif (lease := self._take(destination, chosen, call, tries, now)) is not None:
                         lease.by_key = by_key
+                        if self.providers.ill:
+                            self.providers.begin(chosen.spec.provider, now)
                         return lease
                     fit = [one for one in fit if one is not chosen and cooldown.has_room(one, tries.size, now)]
             if panic and (probe := self._panic(destination, call, tries, now)) is not None:

@@ -119,6 +119,8 @@ class Tries:
     """The last failure was a throttle with a Retry-After, which bounds the load by itself: the next try is free."""
     size: Usage | None = None
     """Estimated tokens, computed when first needed."""
+    last_resort: bool = False
+    """Nothing else can take the call: providers that are overloaded as a whole may."""
 
     def must_pay(self, group: str) -> bool:
         """True if the next attempt in a model group is a retry there, for which its budget is asked.

@@ -17,6 +17,8 @@ def settle_success(lease: Lease, fleet: Fleet, now: float, tokens_in: int | None
 
     def record(deployment: Deployment) -> None:
         cooldown.record_success(deployment, probe=lease.probe, now=now)
+        if fleet.providers.ill:
+            fleet.providers.served(deployment.spec.provider, now)
         cooldown.record_latency(deployment, now - lease.started, tokens_out, first_event=False, now=now)
         if lease.first_event is not None:
             cooldown.record_latency(deployment, lease.first_event, None, first_event=True, now=now)
@@ -43,6 +45,8 @@ def settle_failure(
     kind = error.kind or Kind.INTERNAL
 
     def record(deployment: Deployment) -> None:
+        if outcome == "provider":
+            _note_overload(deployment, error, fleet, io)
         cooldown.record_failure(
             deployment,
             outcome,
@@ -59,6 +63,13 @@ def settle_failure(
     unknown = lease.first_event is not None or kind is Kind.TIMEOUT
     seen = Observation(lease.started, now, outcome, tokens_in, tokens_out, lease.first_event, lease.probe)
     fleet.release(lease, now, record, _used(lease, tokens_in, tokens_out) if unknown else NOTHING_USED, seen)
+
+
+def _note_overload(deployment: Deployment, error: APIError, fleet: Fleet, io: IO) -> None:
+    provider = deployment.spec.provider
+    alone = not any(one.spec.provider == provider and one is not deployment for one in fleet.deployments.values())
+    after = error.retry_after
+    fleet.providers.overloaded(provider, deployment.id, io.now(), io.rng, alone=alone, retry_after=after)
 
 
 def _used(lease: Lease, tokens_in: int | None, tokens_out: int | None) -> Usage | None:

@@ -1,6 +1,6 @@
 """In which order the deployments that can take a call are offered to the strategy. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import inf
 
 from turnout.context import Call
@@ -18,10 +18,12 @@ def tiers(
     call: Call,
     tries: Tries,
     now: float,
+    shunned: Collection[str] = (),
 ) -> Tiers:
     """Lists of deployments that can take the call, best list first.
 
     `bound` are the deployments of a call that may not go elsewhere, None for a call that is free in its group.
+    Deployments of providers in `shunned` are left out.
     """
     if bound is None:
         found: Tiers = [group.ready[level] for level in group.levels if group.ready[level]]
@@ -33,6 +35,8 @@ def tiers(
         able = [one for one in bound if cooldown.available_at(one, now) <= now]
         preferred = [one for one in able if one.id == call.prefer]
         found = [preferred, able] if preferred else [able]
+    if shunned:
+        found = [[one for one in tier if one.spec.provider not in shunned] for tier in found]
     return _after_failures(found, tries, now) if tries.again_at else found
 
 
