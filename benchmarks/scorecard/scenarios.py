@@ -168,7 +168,7 @@ def self_hosted(setting: Setting) -> Scenario:
     names = setting.names()
     parts = (1.0, 2.0, 4.0)
     total = sum(parts[at % 3] for at in range(len(names)))
-    most = setting.calls_under_way() * 1.27
+    most = setting.calls_under_way() * 1.4
     regions = {
         name: ServiceModel(concurrency=max(1, round(most * parts[at % 3] / total))) for at, name in enumerate(names)
     }

@@ -30,6 +30,10 @@ class Health:
     """None: closed. Once this time has passed: half-open."""
     probing: bool = False
     """A half-open probe is on its way."""
+    proven_at: float = inf
+    """When the probe will have lasted so much longer than the failures before that it counts as good news."""
+    failed_in: float = 0.0
+    """Seconds that failures took of late."""
     throttled_until: float = 0.0
     recovered_at: float | None = None
     last_success: float | None = None

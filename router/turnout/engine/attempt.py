@@ -9,6 +9,7 @@ from turnout.engine.fleet import Fleet
 from turnout.engine.journey import Journey, Rules, attempt_of
 from turnout.engine.leases import Lease
 from turnout.engine.port import IO
+from turnout.engine.probing import cut_short
 from turnout.engine.settling import settle_failure
 from turnout.errors import APIError, APITimeoutError
 from turnout_adapters.kinds import Kind
@@ -62,6 +63,8 @@ def note_failure(journey: Journey, lease: Lease, error: APIError, fleet: Fleet, 
     journey.last_error = error
     if now >= journey.call.deadline - ROUNDING and isinstance(error, APITimeoutError):
         what = replace(what, retry=False, fallback=False)
+        if cut_short(journey.call, lease.started, now):
+            what = replace(what, outcome="cancelled")
         journey.last_verdict = what
     error.deployment, error.model_group = deployment.id, deployment.spec.model_group
     error.provider = error.provider or deployment.spec.provider

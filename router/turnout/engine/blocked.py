@@ -8,6 +8,7 @@ from turnout.context import Call
 from turnout.deployment import Deployment
 from turnout.engine import cooldown
 from turnout.engine.leases import Blocked, Tries
+from turnout.engine.probing import has_time
 from turnout.limits.quota import Usage
 from turnout.protocols import PreCallCheck
 
@@ -40,18 +41,16 @@ def why_blocked(
 ) -> Blocked:
     """The reasons by deployment, and what to wait for.
 
-    A call that has failed on a broken deployment does not wait for its recovery unless it is pinned: each waiting call
-    would make one more probe. `next_panic` is when a resting deployment may be probed for want of any other.
+    `next_panic` is when a resting deployment may be probed for want of any other.
     """
-    looks = {one.id: _look(one, checks, call, tries, now, over_budget=over_budget) for one in members}
+    looks = {
+        one.id: _look(one, checks, call, tries, now, over_budget=over_budget, next_panic=next_panic) for one in members
+    }
     waits: dict[Standing, float] = {}
     for look in looks.values():
-        at = min(look.at, next_panic) if look.standing == "resting" else look.at
-        waits[look.standing] = min(waits.get(look.standing, inf), at)
+        waits[look.standing] = min(waits.get(look.standing, inf), look.at)
     waits.pop("unfit", None)
     waits.pop("over budget", None)
-    if tries.made and call.pin is None:
-        waits.pop("resting", None)
     private = "paused" in waits
     shared = "full" in waits or "resting" in waits
     evidence = over_budget and not private and _evidence_pending(members, tries)
@@ -69,15 +68,25 @@ def why_blocked(
 
 
 def _look(
-    one: Deployment, checks: Sequence[PreCallCheck], call: Call, tries: Tries, now: float, *, over_budget: bool
+    one: Deployment,
+    checks: Sequence[PreCallCheck],
+    call: Call,
+    tries: Tries,
+    now: float,
+    *,
+    over_budget: bool,
+    next_panic: float,
 ) -> _Look:
     reason = next((why for check in checks if (why := check.reject(one, call)) is not None), None)
     if reason is not None or one.id in tries.barred:
         return _Look("unfit", inf, reason or "failed this call")
     at = cooldown.available_at(one, now)
     again_at = tries.again_at.get(one.id, 0.0)
+    if one.health.open_until is not None and not one.health.probing and not has_time(call, now):
+        return _Look("resting", inf, "cooling down, and this call has too little time left to be its probe")
     if cooldown.is_resting(one, now):
-        return _Look("resting", at, cooldown.why_unavailable(one, now))
+        probed_at = max(min(at, next_panic), cooldown.room_at(one, tries.size, now))
+        return _Look("resting", probed_at, cooldown.why_unavailable(one, now))
     if again_at > now:
         why = "failed this call a moment ago" if at <= now else cooldown.why_unavailable(one, now)
         return _Look("paused", max(at, again_at), why)

@@ -7,6 +7,7 @@ pauses, probing), Envoy's slow start.
 
 from math import inf
 from random import Random
+from typing import NamedTuple
 
 from turnout.deployment import Deployment
 from turnout.limits.quota import Usage
@@ -20,18 +21,27 @@ _TYPICAL_OVERHEAD_TOKENS = 50
 _DEFAULT_THROTTLE = 5.0
 _QUOTA_PAUSE = 60.0
 _MINUTE = 60.0
+_GOOD_NEWS = 1.0
+"""Seconds that a probe must last at least to be good news."""
 _AUTH = (Kind.AUTHENTICATION, Kind.PERMISSION, Kind.DEPLOYMENT_NOT_FOUND)
 
 
 def available_at(deployment: Deployment, now: float) -> float:
     """When the deployment can take a call: `now` if it can, inf if only another call's end can tell."""
-    health, parallel = deployment.health, deployment.spec.max_parallel_requests
+    health = deployment.health
+    opens = health.proven_at if health.open_until is not None and health.probing else health.open_until or 0.0
+    return max(room_at(deployment, None, now), opens)
+
+
+def room_at(deployment: Deployment, size: Usage | None, now: float) -> float:
+    """When its limits and its provider let a call through, whatever the breaker says; a probe has to keep to them."""
+    parallel, limits = deployment.spec.max_parallel_requests, deployment.limits
     if deployment.removed or (parallel is not None and deployment.in_flight >= parallel):
         return inf
-    if health.open_until is not None and health.probing:
-        return inf
-    at = max(health.throttled_until, health.open_until or 0.0, now)
-    return at if deployment.limits is None else max(at, deployment.limits.ready_at(now))
+    at = max(deployment.health.throttled_until, now)
+    if limits is None:
+        return at
+    return max(at, limits.ready_at(now) if size is None else limits.room_at(size, now))
 
 
 def has_room(deployment: Deployment, size: Usage | None, now: float) -> bool:
@@ -42,7 +52,9 @@ def has_room(deployment: Deployment, size: Usage | None, now: float) -> bool:
 def is_resting(deployment: Deployment, now: float) -> bool:
     """True if the breaker keeps the deployment out: open, or half-open with its probe on the way."""
     health = deployment.health
-    return health.open_until is not None and (health.probing or health.open_until > now)
+    if health.open_until is None:
+        return False
+    return health.proven_at > now if health.probing else health.open_until > now
 
 
 def why_unavailable(deployment: Deployment, now: float) -> str:
@@ -60,6 +72,24 @@ def why_unavailable(deployment: Deployment, now: float) -> str:
     return "" if deployment.limits is None else deployment.limits.why(None, now)
 
 
+def begin(deployment: Deployment, *, probe: bool, now: float) -> bool:
+    """Notes that an attempt begins, and says whether it is a probe.
+
+    A probe that has outlived the failures before it by far is good news: the breaker closes on trial while the probe
+    is still on its way. Answers may take half a minute, and the calls that wait could be served meanwhile.
+    """
+    health = deployment.health
+    if health.open_until is None:
+        return False
+    if health.probing and not probe:
+        health.open_until = None
+        health.recovered_at = now
+        return False
+    health.probing = True
+    health.proven_at = now + max(_GOOD_NEWS, 3 * health.failed_in)
+    return True
+
+
 def record_success(deployment: Deployment, *, probe: bool, now: float) -> None:
     """A complete answer."""
     health = deployment.health
@@ -67,34 +97,38 @@ def record_success(deployment: Deployment, *, probe: bool, now: float) -> None:
     health.last_success = now
     health.samples += 1
     health.success += (1.0 - health.success) * _ALPHA
-    if probe:
+    if probe and health.open_until is not None:
         _close(deployment, now)
     elif health.samples >= 2 / _ALPHA:
         health.trips = 0
 
 
+class Failure(NamedTuple):
+    """A failed attempt, as the breaker sees it."""
+
+    outcome: Outcome
+    kind: Kind
+    seconds: float
+    """How long it took to fail."""
+    retry_after: float | None = None
+
+
 def record_failure(
-    deployment: Deployment,
-    outcome: Outcome,
-    kind: Kind,
-    *,
-    probe: bool,
-    now: float,
-    retry_after: float | None,
-    policy: CooldownPolicy,
-    rng: Random,
+    deployment: Deployment, failure: Failure, *, probe: bool, now: float, policy: CooldownPolicy, rng: Random
 ) -> None:
     """A failed attempt. The caller's mistakes and throttles prove that the deployment lives."""
+    outcome, kind, health = failure.outcome, failure.kind, deployment.health
     if outcome in ("caller", "throttle") and probe:
         _close(deployment, now)
     if outcome == "throttle" and policy.enabled:
         pause = _QUOTA_PAUSE if kind is Kind.QUOTA else _DEFAULT_THROTTLE
-        until = now + (retry_after if retry_after is not None else pause)
-        deployment.health.throttled_until = max(deployment.health.throttled_until, until)
+        until = now + (failure.retry_after if failure.retry_after is not None else pause)
+        health.throttled_until = max(health.throttled_until, until)
     elif outcome in ("deployment", "provider"):
         _count(deployment, kind, now)
+        health.failed_in = max(failure.seconds, health.failed_in / 2)
         if policy.enabled and (probe or _should_open(deployment, kind, policy)):
-            _open(deployment, kind, policy, now, retry_after, rng)
+            _open(deployment, kind, policy, now, failure.retry_after, rng)
 
 
 def take_hint(deployment: Deployment, now: float, throttled: float, rest: float | None, policy: CooldownPolicy) -> None:
@@ -149,8 +183,9 @@ def _open(
         pause = policy.auth_pause
     else:
         longest = min(policy.cap, policy.base * 2.0 ** min(health.trips, 16))
-        pause = longest / 2 + rng.random() * longest / 2
+        pause = longest * (0.8 + 0.2 * rng.random())
     health.trips += 1
+    health.proven_at = inf
     health.open_until = now + max(pause, min(retry_after or 0.0, policy.cap))
     health.minute.clear()
 

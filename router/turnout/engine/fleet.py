@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from turnout.context import Call, Observation, Pick, estimate_tokens
 from turnout.deployment import Deployment, ModelGroup
-from turnout.engine import budget, cooldown
+from turnout.engine import budget, cooldown, probing
 from turnout.engine.blocked import why_blocked
 from turnout.engine.leases import Blocked, Destination, Lease, QueueKey, Ticket, Tries
 from turnout.engine.port import Waiter
@@ -156,15 +156,17 @@ class Fleet:
         with self._lock:
             group = destination.group
             bring_back(group, now)
+            timely = probing.has_time(call, now)
             if tries.made == 0 and not self._is_turn(destination, call, ticket):
-                return Blocked(waitable=True, reasons={group.name: "other calls are waiting"})
+                probe = self._panic(destination, call, tries, now) if panic and timely else None
+                return probe or Blocked(waitable=True, reasons={group.name: "other calls are waiting"})
             pick = Pick(call, now, rng, group.is_uniform(now))
             over_budget = False
             bound = self._members(destination, call) if destination.only is not None or call.pin is not None else None
             ill = self.providers.ill and bound is None and not tries.last_resort
             shunned = self.providers.shunned(now) if ill else ()
             for candidates in tiers(group, bound, self.domains, call, tries, now, shunned):
-                fit = self._fit(candidates, call, group)
+                fit = self._fit(candidates if timely else probing.without_probes(candidates), call, group)
                 while fit:
                     chosen, by_key = self._pick(fit, pick, group)
                     if tries.must_pay(group.name) and not self._may_retry(group, chosen, now):
@@ -176,7 +178,7 @@ class Fleet:
                             self.providers.begin(chosen.spec.provider, now)
                         return lease
                     fit = [one for one in fit if one is not chosen and cooldown.has_room(one, tries.size, now)]
-            if panic and (probe := self._panic(destination, call, tries, now)) is not None:
+            if panic and timely and (probe := self._panic(destination, call, tries, now)) is not None:
                 return probe
             members = self._members(destination, call)
             # what others lend may come sooner than was foreseen, with nothing happening here that would show it
@@ -232,7 +234,7 @@ class Fleet:
         *,
         probe: bool = False,
     ) -> Lease | None:
-        lease = Lease(deployment, destination, now, probe=probe or deployment.health.open_until is not None)
+        lease = Lease(deployment, destination, now)
         limits = deployment.limits
         if limits is not None:
             if tries.size is None:
@@ -245,8 +247,7 @@ class Fleet:
         deployment.in_flight += 1
         if self._learner is not None:
             self._learner.started(deployment, call, now)
-        if lease.probe:
-            deployment.health.probing = True
+        lease.probe = cooldown.begin(deployment, probe=probe, now=now)
         if limits is not None:
             self._look_again((deployment.id, *limits.sharers_of_full(now)), now)
         elif lease.probe or deployment.spec.max_parallel_requests is not None:
@@ -256,21 +257,20 @@ class Fleet:
         return lease
 
     def _panic(self, destination: Destination, call: Call, tries: Tries, now: float) -> Lease | None:
+        """A probe where nothing else can take the call: of what is half-open at once, else every few seconds."""
         group = destination.group
-        if now < group.last_panic.get(call.pin, -inf) + self.cooldown.panic_interval:
-            return None
-        resting = [
-            one
-            for one in self._fit(self._members(destination, call), call, group)
-            if cooldown.is_resting(one, now)
-            and not one.health.probing
-            and one.id not in tries.barred
-            and tries.again_at.get(one.id, 0.0) <= now
-        ]
-        if not resting:
-            return None
-        group.last_panic[call.pin] = now
-        return self._take(destination, min(resting, key=_opens), call, tries, now, probe=True)
+        fit = self._fit(self._members(destination, call), call, group)
+        while (chosen := probing.first_due(fit, tries, now)) is not None:
+            early = not probing.is_half_open(chosen, now)
+            if early and now < group.last_panic.get(call.pin, -inf) + self.cooldown.panic_interval:
+                return None
+            lease = self._take(destination, chosen, call, tries, now, probe=True)
+            if lease is not None:
+                if early:
+                    group.last_panic[call.pin] = now
+                return lease
+            fit = [one for one in fit if one is not chosen]
+        return None
 
     # --- giving back
 
@@ -321,7 +321,7 @@ class Fleet:
         """Notes what the provider said of its own limits, for an answer that is still arriving."""
         with self._lock:
             lease.hear()
-            self._look_again((lease.deployment.id,), now)
+            self._look_again((lease.deployment.id,), now, wake=True)
 
     def update(self, change: Callable[[], Iterable[str]], now: float) -> None:
         """Makes a change under the lock, and looks at the deployments again whose ids it returns. It must not wait."""
@@ -396,7 +396,3 @@ def _queue_key(destination: Destination, call: Call) -> QueueKey:
 
 def _share(spec: "DeploymentSpec") -> tuple[float | None, int | None, int | None]:
     return spec.weight, spec.rpm, spec.tpm
-
-
-def _opens(deployment: Deployment) -> float:
-    return deployment.health.open_until or 0.0

@@ -45,19 +45,11 @@ def settle_failure(
     kind = error.kind or Kind.INTERNAL
 
     def record(deployment: Deployment) -> None:
+        failure = cooldown.Failure(outcome, kind, now - lease.started, error.retry_after)
         if outcome == "provider":
             _note_overload(deployment, error, fleet, io)
-        cooldown.record_failure(
-            deployment,
-            outcome,
-            kind,
-            probe=lease.probe,
-            now=now,
-            retry_after=error.retry_after,
-            policy=fleet.cooldown,
-            rng=io.rng,
-        )
-        if kind is Kind.TIMEOUT:
+        cooldown.record_failure(deployment, failure, probe=lease.probe, now=now, policy=fleet.cooldown, rng=io.rng)
+        if kind is Kind.TIMEOUT and outcome != "cancelled":
             cooldown.record_latency(deployment, now - lease.started, None, first_event=False, now=now)
 
     unknown = lease.first_event is not None or kind is Kind.TIMEOUT

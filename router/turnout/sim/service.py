@@ -56,7 +56,7 @@ class ServiceModel:
 
     first_token: float = 0.35
     per_input_token: float = 0.0001
-    per_output_token: float = 0.02
+    per_output_token: float = 0.0196
     jitter: float = 0.25
     factor: float = 1.0
     concurrency: int | None = None
