@@ -1,0 +1,416 @@
+"""What must hold at every step of every world (reliability.md, section 4), checked while it runs.
+
+The facts come from outside: what the network sees, what was planned, when the clock says so. The Router's own state is
+what is checked against them.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tests.simulation import models
+from tests.simulation.models import Budgets, Ledger, Waiting
+from tests.simulation.plans import Place, PlannedCall, World
+from tests.simulation.watching import CALL, End, Exchange, Log, Observer, Violation
+from turnout.context import AttemptFinished, Call, CallFinished
+from turnout.deployment import Deployment
+from turnout.engine.fleet import Fleet
+from turnout.engine.leases import Destination, Lease, Ticket, Tries
+from turnout.policies import BudgetPolicy, CooldownPolicy, FallbackPolicy
+from turnout_adapters.adapter import HTTPRequest
+
+LATE = 0.01
+"""Virtual seconds by which a call may end after its deadline."""
+_MOST_ANNOUNCED = 8
+_HEALTH_OF_CLOSED = {"failures": 0, "success": 1.0, "samples": 0, "open_until": None, "auth_failures": 0}
+
+
+@dataclass(eq=False)
+class Facts:
+    """What is known of one call from outside."""
+
+    planned: PlannedCall
+    started: float
+    deadline: float
+    open_ended: bool
+    regions: Sequence[Sequence[str]]
+    account: str | None = None
+    """The account that made the response that it refers to."""
+    history: tuple[str, ...] = ()
+    """What was said before, oldest first: what a continuation elsewhere has to contain."""
+    previous: str | None = None
+    """The id of that response, as the caller knows it."""
+    call: Call | None = None
+    leases: dict[Lease, Exchange | None] = field(default_factory=dict)
+    exchanges: list[Exchange] = field(default_factory=list)
+    groups: set[str] = field(default_factory=set)
+    """Model groups that it was sent to."""
+    failed_groups: set[str] = field(default_factory=set)
+    free_pass: bool = False
+    """Its last failure was an announced throttle."""
+    announced: int = 0
+    moved: bool = False
+    failures: Counter[str] = field(default_factory=Counter)
+    """By model group; without those announced."""
+    leaving: bool = False
+    """Its caller gave up, or let go of the stream."""
+    first_output: bool = False
+    ends: int = 0
+    told: Counter[str] = field(default_factory=Counter)
+    """Telemetry, by kind of event."""
+
+    @property
+    def number(self) -> int:
+        return self.planned.number
+
+
+class Choice(NamedTuple):
+    """What could have been chosen, looked at before the fleet does."""
+
+    facts: Facts
+    destination: Destination
+    call: Call
+    tries: Tries
+    able: list[Deployment]
+    """Those that may and surely can take the call now: their breakers are closed."""
+    half: list[Deployment]
+    """Those that could, as the one probe of a breaker that is half-open, or after a probe that has lasted long."""
+    resting: list[Deployment]
+    """Those that may, and could be probed for want of any other."""
+    free: set[str]
+    turn: bool
+    hedge: bool
+
+
+class Invariants(Observer):
+    """One run's checks. `fleet` is the Router's; `places` what is configured now, by deployment id."""
+
+    def __init__(self, world: World, fleet: Fleet, now: Any, log: Log, hedges: float) -> None:
+        self.world = world
+        self.fleet = fleet
+        self.now = now
+        self.log = log
+        self.hedge_share = hedges
+        self.places: dict[str, Place] = {}
+        self.accounts: dict[str, str] = {}
+        self.facts: dict[int, Facts] = {}
+        self.under_way: Counter[Deployment] = Counter()
+        self.leased: Counter[Deployment] = Counter()
+        self.probes: Counter[Deployment] = Counter()
+        self.budgets = Budgets(BudgetPolicy())
+        self.ledger = Ledger()
+        self.waiting: dict[Ticket, Waiting] = {}
+        self.joined_ever = 0
+        self.panics: dict[tuple[str, str | None], float] = {}
+        self.all_out: dict[Any, float] = {}
+        self.opened: dict[Deployment, float] = {}
+        """When its breaker opened last."""
+        self.probed: dict[Deployment, float] = {}
+        """When its last probe began."""
+        self.broken: Violation | None = None
+        self.hedged = 0
+        self.tagged = bool(world.settings.get("enable_tag_filtering"))
+        self.cooldown: CooldownPolicy = fleet.cooldown
+
+    def fail(self, text: str) -> None:
+        """Notes the first violation; it is raised after the step, so that the product does not catch it."""
+        if self.broken is None:
+            self.broken = Violation(text)
+
+    def must(self, holds: object, text: str) -> None:
+        if not holds:
+            self.fail(text)
+
+    # --- requests
+
+    def sent(self, region: str, request: HTTPRequest, body: Mapping[str, Any]) -> Exchange:
+        now, facts = self.now(), self.facts[CALL.get()]
+        number = facts.number
+        lease = next((one for one, sent in facts.leases.items() if sent is None and one.deployment.id == region), None)
+        deployment = self.fleet.deployments.get(region)
+        if lease is None or deployment is None:
+            self.fail(f"call {number}: a request to {region}, which was not taken for it or is not there any more")
+            raise ConnectionRefusedError(region)
+        exchange = Exchange(number, lease.deployment, now, body, lease.probe)
+        self.log.add(now, f"call {number} -> {region} {'probe' if lease.probe else ''}{_named(request, body)}")
+        facts.leases[lease] = exchange
+        facts.exchanges.append(exchange)
+        self.under_way[lease.deployment] += 1
+        self.probes[lease.deployment] += lease.probe
+        try:
+            self._check_sent(facts, exchange, region, body, now)
+        except Violation as violation:
+            self.broken = self.broken or violation
+        return exchange
+
+    def _check_sent(self, facts: Facts, exchange: Exchange, region: str, body: Mapping[str, Any], now: float) -> None:
+        number, one = facts.number, exchange.deployment
+        if now >= facts.deadline:
+            raise Violation(f"call {number} was sent to {region} after its deadline {facts.deadline:.3f}")
+        if facts.ends:
+            raise Violation(f"call {number} was sent to {region} after its end")
+        if not models.fits(self.places[region], facts.planned, facts.regions, tags=self.tagged):
+            raise Violation(f"call {number} was sent to {region}, outside of where it may go: {facts.regions}")
+        if one.in_flight < self.under_way[one]:
+            raise Violation(f"{region} has {self.under_way[one]} requests under way, and counts {one.in_flight}")
+        parallel = one.spec.max_parallel_requests
+        if parallel is not None and self.under_way[one] > parallel:
+            raise Violation(f"{region} has {self.under_way[one]} requests under way, it may have {parallel}")
+        if exchange.probe and self.probes[one] > 1:
+            raise Violation(f"{region} is probed by {self.probes[one]} calls at once")
+        self._check_state(facts, region, body)
+
+    def _check_state(self, facts: Facts, region: str, body: Mapping[str, Any]) -> None:
+        """Where the call belongs to an account: it goes there, or elsewhere with its whole history and without an id."""
+        number, account = facts.number, self.accounts[region]
+        if facts.account is None:
+            return
+        named = facts.planned.operation != "create" or "previous_response_id" in body
+        if named and account != facts.account:
+            raise Violation(f"call {number} belongs to {facts.account}, and was sent with its id to {account}")
+        if named:
+            return
+        facts.moved = True
+        steps = self.world.settings.get("on_pin_unavailable")
+        if not self.world.settings.get("transcripts") or (steps is not None and "replay" not in steps):
+            raise Violation(f"call {number} lost its previous_response_id on the way to {region}")
+        said, at = json.dumps(body.get("input")), 0
+        for marker in (*facts.history, _marker(number)):
+            at = said.find(marker, at)
+            if at < 0:
+                raise Violation(f"call {number} was continued at {region} without {marker!r} of its history")
+
+    def ended(self, exchange: Exchange, end: End) -> None:
+        now = self.now()
+        exchange.end, exchange.ended_at = end, now
+        self.under_way[exchange.deployment] -= 1
+        self.probes[exchange.deployment] -= exchange.probe
+        self.log.add(now, f"call {exchange.call} <- {exchange.deployment.id} {end} {exchange.status or ''}")
+
+    # --- choices
+
+    def before_choice(
+        self, destination: Destination, call: Call, tries: Tries, now: float, ticket: Ticket | None
+    ) -> Choice:
+        facts = self.facts[CALL.get()]
+        facts.call = call
+        hedge = not tries.made and bool(tries.again_at)
+        may = self._candidates(facts, destination, call)
+        if tries.made or hedge:
+            may = [one for one in may if models.open_to(one, tries, now)]
+        room = [one for one in may if models.has_room(one, call, tries, now)]
+        able = [one for one in room if one.health.open_until is None]
+        half = [one for one in room if self._is_half_open(one, now)]
+        resting = [one for one in may if one.health.open_until is not None and not one.health.probing]
+        head = self._head(destination, call)
+        free = {one.id for one in may if models.is_free(one, now)}
+        turn = head is None or head is ticket
+        return Choice(facts, destination, call, tries, able, half, resting, free, turn, hedge)
+
+    def _is_half_open(self, one: Deployment, now: float) -> bool:
+        """Its rest is over and nobody probes it, or its probe of this rest has lasted so long that it is good news."""
+        health = one.health
+        if health.open_until is None:
+            return False
+        if not health.probing:
+            return health.open_until <= now
+        return health.proven_at <= now and self.opened.get(one, -1.0) <= self.probed.get(one, -1.0)
+
+    def after_choice(self, before: Choice, found: Any, now: float, *, panic: bool) -> None:
+        try:
+            if isinstance(found, Lease):
+                self._check_taken(before, found, now, panic=panic)
+        except Violation as violation:
+            self.broken = self.broken or violation
+
+    def _check_taken(self, before: Choice, lease: Lease, now: float, *, panic: bool) -> None:
+        facts, one = before.facts, lease.deployment
+        number, group = facts.number, before.destination.group.name
+        why = models.why_not(one, before.call, before.tries, now)
+        facts.leases[lease] = None
+        self.leased[one] += 1
+        self.log.add(now, f"call {number} takes {one.id}")
+        last_resort = one not in before.able and one not in before.half
+        if last_resort and not (panic and one in before.resting):
+            raise Violation(f"call {number} took {one.id}, which may not or cannot take it: {why}")
+        if not before.tries.made and not before.turn and not lease.probe:
+            raise Violation(f"call {number} went past those who wait for {group}")
+        if lease.probe:
+            self.probed[one] = now
+        if last_resort:
+            if before.able and not before.tries.made and before.turn:
+                raise Violation(f"call {number} probes {one.id} while {before.able[0].id} is well")
+            last = self.panics.get((group, before.call.pin))
+            if last is not None and now < last + self.cooldown.panic_interval - 1e-6:
+                raise Violation(f"{one.id} is probed {now - last:.3f} s after the last probe in {group}: {why}")
+            self.panics[group, before.call.pin] = now
+        bound = before.call.pin is not None or before.call.home is not None or before.destination.only is not None
+        plain = not before.tries.made and not before.hedge and not bound and before.turn and not self.fleet.providers.ill
+        if plain and before.able:
+            lowest = min(other.spec.order for other in before.able)
+            if one.spec.order > lowest:
+                raise Violation(f"call {number} took {one.id} of order {one.spec.order}; there was one of {lowest}")
+        self._account_for(before, lease, group, now, panic=last_resort)
+        self.ledger.reserved(lease, now)
+
+    def _account_for(self, before: Choice, lease: Lease, group: str, now: float, *, panic: bool) -> None:
+        """Says why this attempt may be made: see `Budgets`."""
+        facts = before.facts
+        pinned = before.call.pin is not None
+        if before.hedge:
+            kind = "hedge"
+            self.hedged += 1
+            if self.hedged > self.hedge_share * (len(self.facts) + 1):
+                raise Violation(f"{self.hedged} hedges for {len(self.facts)} calls")
+        elif group not in facts.failed_groups:
+            kind = "first"
+        elif facts.free_pass or (before.call.replayed and not facts.moved):
+            kind = "announced"
+        elif lease.deployment.id in before.free:
+            kind = "free"
+        else:
+            kind = "panic" if panic else "paid"
+        self.budgets.attempt(kind, group, now, f"call {facts.number} at {lease.deployment.id}")
+        most_groups = 1 + self.world.settings.get("max_fallbacks", FallbackPolicy().limit)
+        facts.groups.add(group)
+        if len(facts.groups) > most_groups:
+            raise Violation(f"call {facts.number} went to {len(facts.groups)} groups, not {most_groups}")
+        if not pinned and facts.failures[group] > self._most_retries(facts):
+            raise Violation(f"call {facts.number} is sent again after {facts.failures[group]} failures in {group}")
+
+    def _most_retries(self, facts: Facts) -> int:
+        settings = self.world.settings
+        policies = [settings.get("retry_policy", {}).values()]
+        most = max([settings["num_retries"], *(value for policy in policies for value in policy)])
+        own = facts.planned.options.get("num_retries")
+        hedges, moves = int(self.hedge_share > 0), facts.account is not None
+        return (most if own is None else own) + hedges + moves * (2 + most)
+
+    def _candidates(self, facts: Facts, destination: Destination, call: Call) -> list[Deployment]:
+        """The deployments that the call may go to, read off the list of all."""
+        group = destination.group.name
+        found: list[Deployment] = []
+        for one in self.fleet.deployments.values():
+            if one.spec.model_group != group and not call.stateless:
+                continue
+            if call.pin is not None and one.domain != call.pin:
+                continue
+            if destination.only is not None and one not in destination.only:
+                continue
+            if models.fits(self.places[one.id], facts.planned, facts.regions, tags=self.tagged):
+                found.append(one)
+        return found
+
+    # --- giving back
+
+    def before_release(self, lease: Lease, now: float, record: Any) -> Any:
+        return lease.open, models.shown(lease.deployment.health), record is not None
+
+    def after_release(self, lease: Lease, before: Any, now: float) -> None:
+        was_open, health, recorded = before
+        if not was_open:
+            return
+        facts = next((one for one in self.facts.values() if lease in one.leases), None)
+        if facts is None:
+            self.fail(f"{lease.deployment.id} is given back by nobody")
+            return
+        exchange = facts.leases.pop(lease)
+        self.leased[lease.deployment] -= 1
+        self.log.add(now, f"call {facts.number} gives {lease.deployment.id} back{' with word' if recorded else ''}")
+        try:
+            self._check_health(facts, lease, exchange, health, recorded, now)
+            self.ledger.settled(lease, exchange, now, stream=facts.planned.stream)
+        except Violation as violation:
+            self.broken = self.broken or violation
+
+    def _check_health(
+        self, facts: Facts, lease: Lease, exchange: Exchange | None, before: Any, recorded: bool, now: float
+    ) -> None:
+        """A mistake of the caller's, a throttle, or a caller who leaves, changes nothing of a deployment's health."""
+        one, status = lease.deployment, None if exchange is None else exchange.status
+        after = models.shown(one.health)
+        number = facts.number
+        if after["open_until"] is not None and after["open_until"] != before["open_until"]:
+            self.opened[one] = now
+        answered = exchange is not None and exchange.end == "answered"
+        if recorded and not answered:
+            facts.failed_groups.add(one.spec.model_group)
+            retries = facts.planned.options.get("num_retries", self.world.settings["num_retries"])
+            told = exchange is not None and status == 429 and exchange.retry_after is not None
+            facts.free_pass = told and facts.announced < _MOST_ANNOUNCED and retries > 0
+            facts.announced += facts.free_pass
+            facts.failures[one.spec.model_group] += not facts.free_pass
+        allowed = dict(before)
+        if recorded and status is not None and 400 <= status < 500 and status != 401 and lease.probe:
+            allowed |= _HEALTH_OF_CLOSED
+        if recorded and status == 429:
+            allowed["throttled_until"] = after["throttled_until"]
+            self._check_throttle(one, exchange, now)
+        if not recorded or (status is not None and 400 <= status < 500 and status != 401):
+            if after != allowed:
+                what = "left" if not recorded else f"got a {status}"
+                raise Violation(f"call {number} {what} and the health of {one.id} went from {before} to {after}")
+        elif answered and (one.health.failures or one.health.last_success != now):
+            raise Violation(f"call {number} was answered by {one.id}, which counts {one.health.failures} failures")
+        elif not answered and one.health.failures != before["failures"] + 1 and now < facts.deadline - LATE:
+            raise Violation(f"call {number} failed at {one.id}, which went from {before} to {after}")
+        if lease.probe and one.health.probing:
+            raise Violation(f"the probe of {one.id} is over, and it is held to be probed")
+        self._check_breaker(one, now, failed=one.health.failures > before["failures"])
+
+    def _check_throttle(self, one: Deployment, exchange: Exchange | None, now: float) -> None:
+        told = None if exchange is None else exchange.retry_after
+        if told is not None and self.cooldown.enabled and one.health.throttled_until < now + told - 1e-6:
+            raise Violation(f"{one.id} asked for {told} s, and rests until {one.health.throttled_until:.3f}")
+
+    def _check_breaker(self, one: Deployment, now: float, *, failed: bool) -> None:
+        health, policy = one.health, self.cooldown
+        if not policy.enabled:
+            if health.open_until is not None or health.throttled_until > now:
+                raise Violation(f"{one.id} rests although nothing may")
+            return
+        plain = policy.allowed_fails is None and not policy.allowed_fails_by_kind
+        if plain and failed and health.failures >= policy.consecutive and health.open_until is None:
+            raise Violation(f"{one.id} has failed {health.failures} times in a row, and its breaker is closed")
+        longest = max(policy.cap, policy.auth_pause, one.spec.cooldown_time or 0.0)
+        if health.open_until is not None and health.open_until > now + longest + 1e-6:
+            raise Violation(f"{one.id} rests until {health.open_until:.3f}, longer than {longest} s")
+
+    # --- lines
+
+    def joined(self, ticket: Ticket, destination: Destination, call: Call) -> None:
+        now, number = self.now(), CALL.get()
+        may = self._candidates(self.facts[number], destination, call)
+        room = [one for one in may if models.has_room(one, call, Tries(), now) and one.health.open_until is None]
+        if room and self._head(destination, call) in (None, ticket):
+            self.fail(f"call {number} waits in line while {room[0].id} could take it")
+        self.waiting[ticket] = Waiting(number, self.joined_ever, destination, call)
+        self.joined_ever += 1
+        self.log.add(now, f"call {number} waits in line")
+
+    def _head(self, destination: Destination, call: Call) -> Ticket | None:
+        """The first in line among those who wait for the same deployments."""
+        wanted = (destination.group.name, call.pin, call.regions, call.tags)
+        for queue in self.fleet._queues.waiting.values():
+            first = self.waiting.get(queue[0])
+            if first is None or models.ids(first.destination) != models.ids(destination):
+                continue
+            other = first.call
+            if (first.destination.group.name, other.pin, other.regions, other.tags) == wanted:
+                return queue[0]
+        return None
+
+    def told(self, event: AttemptFinished | CallFinished) -> None:
+        """The Router's own telemetry."""
+        self.facts[CALL.get()].told[type(event).__name__] += 1
+
+
+def _marker(number: int) -> str:
+    return f"[{number}]"
+
+
+def _named(request: HTTPRequest, body: Mapping[str, Any]) -> str:
+    previous = body.get("previous_response_id")
+    return f"{request.method}{' stream' if body.get('stream') else ''}{f' after {previous[:12]}' if previous else ''}"
