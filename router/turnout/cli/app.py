@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from turnout.cli.demo_screen import show
+from turnout.cli.fake_cloud import fake_cloud
 from turnout.cli.providers import facts, show_one, show_table
 from turnout.cli.simulate import simulate
 from turnout.sim.demo import Demo
@@ -18,6 +19,7 @@ app = typer.Typer(help="Calls LLMs through many deployments.", no_args_is_help=T
 
 
 app.command()(simulate)
+app.command("fake-cloud")(fake_cloud)
 
 
 @app.callback()

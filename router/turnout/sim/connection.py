@@ -149,6 +149,7 @@ class Connection:
 
     def _head(self, answer: Answer, kind: str, length: int | None) -> bytes:
         region = self.region
+        region.statuses[answer.status] += 1
         told = {"content-type": kind, region.request_id_header: f"req_{region.name}_{region.requests}"}
         if region.service is not None:
             told["date"] = formatdate(time.time() + region.service.conditions.skew, usegmt=True)

@@ -117,6 +117,7 @@ class _Exchange:
     def headers(self, answer: Answer) -> dict[str, str]:
         """The answer's headers, those of the limits among them."""
         region = self.region
+        region.statuses[answer.status] += 1
         kind = "text/event-stream" if answer.stream and answer.status == 200 else "application/json"
         request_id = f"req_{region.name}_{region.requests}"
         return {"content-type": kind, region.request_id_header: request_id, **self.plan.headers, **answer.headers}

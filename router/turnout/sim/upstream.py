@@ -92,6 +92,8 @@ class Upstream(ABC):
         """Requests that named something of another account: a response, an item, sealed reasoning."""
         self.refused: Counter[str] = Counter()
         """Requests refused for what they say, by the rule that they broke."""
+        self.statuses: Counter[int] = Counter()
+        """Answers by their HTTP status."""
         self.in_flight = 0
         self.connections = 0
         self.journal: deque[Entry] = deque(maxlen=20_000)
