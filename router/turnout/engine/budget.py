@@ -34,6 +34,11 @@ def withdraw(budget: Budget, policy: BudgetPolicy, now: float) -> bool:
     return True
 
 
+def may_retry(budget: Budget, policy: BudgetPolicy, deployment: Deployment, now: float) -> bool:
+    """True if a retry on the deployment is free, or paid for hereby."""
+    return is_free(deployment, now) or withdraw(budget, policy, now)
+
+
 def is_free(deployment: Deployment, now: float) -> bool:
     """True if a retry there costs no budget.
 

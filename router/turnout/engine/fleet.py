@@ -163,13 +163,12 @@ class Fleet:
             pick = Pick(call, now, rng, group.is_uniform(now))
             over_budget = False
             bound = self._members(destination, call) if destination.only is not None or call.pin is not None else None
-            ill = self.providers.ill and bound is None and not tries.last_resort
-            shunned = self.providers.shunned(now) if ill else ()
+            shunned = self.providers.shunned(now) if self.providers.ill else ()
             for candidates in tiers(group, bound, self.domains, call, tries, now, shunned):
                 fit = self._fit(candidates if timely else probing.without_probes(candidates), call, group)
                 while fit:
                     chosen, by_key = self._pick(fit, pick, group)
-                    if tries.must_pay(group.name) and not self._may_retry(group, chosen, now):
+                    if tries.must_pay(group.name) and not budget.may_retry(group.budget, self.budget, chosen, now):
                         over_budget = True
                         fit = [one for one in fit if budget.is_free(one, now)]
                     elif (lease := self._take(destination, chosen, call, tries, now)) is not None:
@@ -220,9 +219,6 @@ class Fleet:
                 f"strategy {type(self.strategy).__name__} returned {chosen!r}, not one of the candidates"
             )
         return chosen, False
-
-    def _may_retry(self, group: ModelGroup, deployment: Deployment, now: float) -> bool:
-        return budget.is_free(deployment, now) or budget.withdraw(group.budget, self.budget, now)
 
     def _take(
         self,

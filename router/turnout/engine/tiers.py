@@ -23,7 +23,7 @@ def tiers(
     """Lists of deployments that can take the call, best list first.
 
     `bound` are the deployments of a call that may not go elsewhere, None for a call that is free in its group.
-    Deployments of providers in `shunned` are left out.
+    It is offered no deployment of a provider in `shunned` unless nothing else can take it.
     """
     if bound is None:
         found: Tiers = [group.ready[level] for level in group.levels if group.ready[level]]
@@ -35,7 +35,7 @@ def tiers(
         able = [one for one in bound if cooldown.available_at(one, now) <= now]
         preferred = [one for one in able if one.id == call.prefer]
         found = [preferred, able] if preferred else [able]
-    if shunned:
+    if shunned and bound is None and not tries.last_resort:
         found = [[one for one in tier if one.spec.provider not in shunned] for tier in found]
     return _after_failures(found, tries, now) if tries.again_at else found
 
