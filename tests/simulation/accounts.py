@@ -50,7 +50,9 @@ class AccountRegion(PlainRegion):
     def _existing(self, method: str, response_id: str) -> Answer:
         responses = self.account.responses
         if response_id not in responses:
-            return Answer(404, error_body(f"Response with id '{response_id}' not found.", "invalid_request_error", None))
+            return Answer(
+                404, error_body(f"Response with id '{response_id}' not found.", "invalid_request_error", None)
+            )
         if method == "DELETE":
             del responses[response_id], self.turns[response_id]
             return Answer(200, {"id": response_id, "object": "response", "deleted": True})

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, NamedTuple
 
 from tests.simulation import models
@@ -111,6 +112,7 @@ class Invariants(Observer):
         """When its last probe began."""
         self.broken: Violation | None = None
         self.hedged = 0
+        self.overloaded = any(fault.kind == "overloaded" for fault in world.faults)
         self.tagged = bool(world.settings.get("enable_tag_filtering"))
         self.cooldown: CooldownPolicy = fleet.cooldown
 
@@ -242,17 +244,21 @@ class Invariants(Observer):
         if last_resort:
             if before.able and not before.tries.made and before.turn:
                 raise Violation(f"call {number} probes {one.id} while {before.able[0].id} is well")
-            last = self.panics.get((group, before.call.pin))
-            if last is not None and now < last + self.cooldown.panic_interval - 1e-6:
+        slot = before.destination.group.last_panic.get(before.call.pin) == now and lease.probe and panic
+        if slot or last_resort:
+            last = self.panics.get((group, before.call.pin), -inf)
+            if now < last + self.cooldown.panic_interval - 1e-6:
                 raise Violation(f"{one.id} is probed {now - last:.3f} s after the last probe in {group}: {why}")
             self.panics[group, before.call.pin] = now
         bound = before.call.pin is not None or before.call.home is not None or before.destination.only is not None
-        plain = not before.tries.made and not before.hedge and not bound and before.turn and not self.fleet.providers.ill
+        plain = (
+            not before.tries.made and not before.hedge and not bound and before.turn and not self.fleet.providers.ill
+        )
         if plain and before.able:
             lowest = min(other.spec.order for other in before.able)
             if one.spec.order > lowest:
                 raise Violation(f"call {number} took {one.id} of order {one.spec.order}; there was one of {lowest}")
-        self._account_for(before, lease, group, now, panic=last_resort)
+        self._account_for(before, lease, group, now, panic=slot)
         self.ledger.reserved(lease, now)
 
     def _account_for(self, before: Choice, lease: Lease, group: str, now: float, *, panic: bool) -> None:
@@ -286,7 +292,9 @@ class Invariants(Observer):
         most = max([settings["num_retries"], *(value for policy in policies for value in policy)])
         own = facts.planned.options.get("num_retries")
         hedges, moves = int(self.hedge_share > 0), facts.account is not None
-        return (most if own is None else own) + hedges + moves * (2 + most)
+        retries = most if own is None else own
+        again = 1 + retries if self.overloaded else 0  # a group whose provider was overloaded may be come back to
+        return retries + hedges + moves * (2 + most) + again
 
     def _candidates(self, facts: Facts, destination: Destination, call: Call) -> list[Deployment]:
         """The deployments that the call may go to, read off the list of all."""
@@ -338,7 +346,7 @@ class Invariants(Observer):
         if recorded and not answered:
             facts.failed_groups.add(one.spec.model_group)
             retries = facts.planned.options.get("num_retries", self.world.settings["num_retries"])
-            told = exchange is not None and status == 429 and exchange.retry_after is not None
+            told = exchange is not None and status == 429 and exchange.announced
             facts.free_pass = told and facts.announced < _MOST_ANNOUNCED and retries > 0
             facts.announced += facts.free_pass
             facts.failures[one.spec.model_group] += not facts.free_pass

@@ -44,7 +44,10 @@ def has_room(one: Deployment, call: Call, tries: Tries, now: float) -> bool:
     parallel = one.spec.max_parallel_requests
     if one.removed or one.health.throttled_until > now or (parallel is not None and one.in_flight >= parallel):
         return False
-    return one.limits is None or one.limits.room_at(tries.size or estimate_tokens(call), now) <= now
+    if one.limits is None:
+        return True
+    size = tries.size or estimate_tokens(call)
+    return one.limits.room_at(size, now) <= now and one.limits.ready_at(now) <= now
 
 
 def open_to(one: Deployment, tries: Tries, now: float) -> bool:
@@ -175,7 +178,9 @@ class Ledger:
             raise Violation(f"{meter.quota} at {where}: its sum {meter.window.used} is not that of {buckets}")
         for index, amount in buckets.items():
             if booked[index] != amount:
-                raise Violation(f"{meter.quota} at {where} {now:.3f}: {amount} counted in {index}, {booked[index]} used")
+                raise Violation(
+                    f"{meter.quota} at {where} {now:.3f}: {amount} counted in {index}, {booked[index]} used"
+                )
 
 
 def _used(lease: Lease, exchange: Exchange | None, meter: Meter, amount: int, *, stream: bool) -> int:

@@ -117,7 +117,7 @@ def _told(place: Place) -> str:
     params = {name: value for name, value in place.row["litellm_params"].items() if name not in hidden}
     plain = ServiceModel()
     model = {name: getattr(place.model, name) for name in plain.__slots__}
-    return f"{params} {({name: value for name, value in model.items() if value != getattr(plain, name)})}"
+    return f"{params} { ({name: value for name, value in model.items() if value != getattr(plain, name)}) }"
 
 
 def _shown(change: Change) -> str:

@@ -288,7 +288,12 @@ class _Player:
             metadata["mistake"] = "yes"
         text = _marker(planned.number).ljust(planned.characters, ".")
         result: Any = await router.aresponses(
-            planned.model, text, previous_response_id=facts.previous, metadata=metadata, stream=planned.stream, **options
+            planned.model,
+            text,
+            previous_response_id=facts.previous,
+            metadata=metadata,
+            stream=planned.stream,
+            **options,
         )
         return await self._read(facts, result) if planned.stream else result
 

@@ -46,6 +46,9 @@ class Exchange:
     ended_at: float = 0.0
     status: int | None = None
     retry_after: float | None = None
+    """Seconds to wait, where the answer says so in seconds."""
+    announced: bool = False
+    """It says when to come back, in whatever form."""
     tokens: tuple[int, int] | None = None
     """Input and output, as a complete answer says."""
 
@@ -134,8 +137,7 @@ class WatchedNetwork(VirtualNetwork):
         except BaseException:
             self.observer.ended(exchange, "given up")
             raise
-        exchange.status = reply.status
-        exchange.retry_after = _retry_after(reply.headers, exchange.at)
+        _note_head(exchange, reply.status, reply.headers)
         if reply.status == 200:
             exchange.tokens = _tokens(json.loads(reply.body))
         self.observer.ended(exchange, "answered" if reply.status == 200 else "refused")
@@ -151,8 +153,7 @@ class WatchedNetwork(VirtualNetwork):
         except BaseException:
             self.observer.ended(exchange, "given up")
             raise
-        exchange.status = opened.status
-        exchange.retry_after = _retry_after(opened.headers, exchange.at)
+        _note_head(exchange, opened.status, opened.headers)
         return Opened(opened.status, opened.headers, _WatchedBody(opened.body, exchange, self.observer))
 
     def _sent(self, request: HTTPRequest) -> Exchange:
@@ -204,12 +205,15 @@ def _tokens(answer: Mapping[str, Any]) -> tuple[int, int] | None:
     return (usage["input_tokens"], usage["output_tokens"]) if usage else None
 
 
-def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
+def _note_head(exchange: Exchange, status: int, headers: Mapping[str, str]) -> None:
     """What the service's own headers say, read apart from the product; a date is left to the product's reading."""
-    if "retry-after-ms" in headers:
-        return int(headers["retry-after-ms"]) / 1000
+    exchange.status = status
     told = headers.get("retry-after")
-    return float(told) if told is not None and told.isdigit() else None
+    exchange.announced = told is not None or "retry-after-ms" in headers
+    if "retry-after-ms" in headers:
+        exchange.retry_after = int(headers["retry-after-ms"]) / 1000
+    elif told is not None and told.isdigit():
+        exchange.retry_after = float(told)
 
 
 class WatchedFleet:

@@ -156,7 +156,9 @@ def _settings(rng: Random, groups: Sequence[str], places: Sequence[Place]) -> di
         settings["model_group_region"] = {rng.choice(groups): rng.choice((["eu"], ["us", "uksouth"]))}
     if _maybe(rng, 0.1):
         provider = rng.choice(places).account.split(" ")[0]
-        settings["provider_budget_config"] = {provider: {"budget_limit": 0.01, "time_period": rng.choice(("30s", "1m"))}}
+        settings["provider_budget_config"] = {
+            provider: {"budget_limit": 0.01, "time_period": rng.choice(("30s", "1m"))}
+        }
     return settings
 
 

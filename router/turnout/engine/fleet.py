@@ -253,11 +253,14 @@ class Fleet:
         return lease
 
     def _panic(self, destination: Destination, call: Call, tries: Tries, now: float) -> Lease | None:
-        """A probe where nothing else can take the call: of what is half-open at once, else every few seconds."""
+        """A probe where nothing else can take the call: of what is half-open at once, else every few seconds.
+
+        A retry that its budget does not cover is no reason for more than that.
+        """
         group = destination.group
         fit = self._fit(self._members(destination, call), call, group)
         while (chosen := probing.first_due(fit, tries, now)) is not None:
-            early = not probing.is_half_open(chosen, now)
+            early = tries.must_pay(group.name) or not probing.is_half_open(chosen, now)
             if early and now < group.last_panic.get(call.pin, -inf) + self.cooldown.panic_interval:
                 return None
             lease = self._take(destination, chosen, call, tries, now, probe=True)
