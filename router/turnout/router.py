@@ -82,7 +82,7 @@ class Router:
         """Creates a response: OpenAI's parameters, plus those of one call here.
 
         `timeout` (seconds for everything, default 600), `attempt_timeout`, `num_retries`, `fallbacks`, `tenant`,
-        `tags`, `allowed_model_region`, `session_id`, `extra_headers`, `extra_body`, `drop_params`,
+        `tags`, `allowed_model_region`, `hedge`, `session_id`, `extra_headers`, `extra_body`, `drop_params`,
         `raise_on_content_filter`, and `text_format` (a pydantic model: the answer is in `output_parsed`). With
         `stream=True` it returns an AsyncStream once the first output has arrived. Raises a TurnoutError.
         """

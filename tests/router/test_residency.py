@@ -185,3 +185,19 @@ def test_a_region_that_nothing_is_in_says_so(cloud: FakeCloud) -> None:
         assert "eastus" in router.explain("gpt", "hi").rejected
         with pytest.raises(ConfigError, match="allowed_model_region"):
             router.responses("gpt", "hi", allowed_model_region=[])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"model_group_region": {"gtp": "eu"}}, ["model_group_region.gtp", "'gpt'"]),
+        ({"model_group_region": {"gpt": [1]}}, ["model_group_region.gpt[0]", "string"]),
+        ({"allowed_model_region": 3}, ["allowed_model_region", "list"]),
+        ({"allowed_model_region": []}, ["allowed_model_region", "no region"]),
+    ],
+)
+def test_bad_settings(cloud: FakeCloud, settings: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Router([row(cloud, "eastus")], **settings)
+    for word in words:
+        assert word in str(caught.value)
