@@ -85,7 +85,8 @@ def _look(
     if one.health.open_until is not None and not one.health.probing and not has_time(call, now):
         return _Look("resting", inf, "cooling down, and this call has too little time left to be its probe")
     if cooldown.is_resting(one, now):
-        probed_at = max(min(at, next_panic), cooldown.room_at(one, tries.size, now))
+        probed_at = at if one.health.probing else min(at, next_panic)
+        probed_at = max(probed_at, again_at, cooldown.room_at(one, tries.size, now))
         return _Look("resting", probed_at, cooldown.why_unavailable(one, now))
     if again_at > now:
         why = "failed this call a moment ago" if at <= now else cooldown.why_unavailable(one, now)

@@ -98,3 +98,19 @@ def test_those_who_wait_hear_of_room_that_an_answer_tells_of() -> None:
     lease.upstream = {"requests": Remaining(5, 60.0)}
     fleet.heard(lease, 1.0)
     assert rung == [0]
+
+
+def test_who_waits_for_a_probe_does_not_ask_again_before_there_can_be_one() -> None:
+    fleet, (a, b) = fleet_of()
+    rest(fleet, a, 30.0)
+    rest(fleet, b, 40.0)
+    for one in (a, b):
+        one.health.probing = True
+    blocked = choose(fleet, 1.0)
+    assert isinstance(blocked, Blocked)
+    assert blocked.until == inf
+    a.health.probing = False
+    failed = Tries(made=1, groups={"gpt"}, again_at={"a": 3.5})
+    waits = choose(fleet, 1.0, failed)
+    assert isinstance(waits, Blocked)
+    assert waits.until == 3.5
