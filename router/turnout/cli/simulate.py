@@ -30,8 +30,8 @@ from turnout_adapters.registry import nearest
 
 WIDTH = 180
 """Columns, where the output is no terminal."""
-_EVERY = 5.0
-"""Seconds between two lines of progress, where it is none."""
+_FIRST, _EVERY = 1.0, 5.0
+"""Seconds until the first line of progress, and between two of them, where it is none."""
 _STDOUT = Path("-")
 _STRATEGIES = ", ".join(STRATEGY_NAMES)
 _MISSED = 1
@@ -80,7 +80,7 @@ def simulate(  # noqa: PLR0913 (the options of a command)
             for name in _strategies(strategy or [], simulation, compare=compare)
             for number in range(seed, seed + seeds)
         ]
-        with _progress(simulation, runs, seed) as progress:
+        with _progress(simulation, runs) as progress:
             played = playing.play_all(simulation, runs, jobs=jobs, progress=progress)
     except ConfigError as error:
         typer.echo(error.message, err=True)
@@ -130,9 +130,9 @@ def _strategies(wanted: Sequence[str], simulation: Simulation, *, compare: bool)
 
 
 @contextmanager
-def _progress(simulation: Simulation, runs: Sequence[Run], seed: int) -> Generator[playing.Progress]:
+def _progress(simulation: Simulation, runs: Sequence[Run]) -> Generator[playing.Progress]:
     """A bar on a terminal, a line now and then elsewhere; on standard error, for results go to the other."""
-    seconds = max((one.at for one in simulation.traffic.arrivals(seed)[-1:]), default=0.0)
+    seconds = simulation.traffic.length()
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _Lines(seconds * len(runs), console).tell
@@ -154,7 +154,7 @@ class _Lines:
     def __init__(self, seconds: float, console: Console) -> None:
         self._seconds = seconds
         self._console = console
-        self._next = monotonic() + _EVERY
+        self._next = monotonic() + _FIRST
 
     def tell(self, passed: Mapping[Run, float]) -> None:
         if monotonic() >= self._next:

@@ -39,6 +39,12 @@ class PlannedTraffic:
         if self.trace is not None and (self.profile is not None or self.rate is not None):
             raise ConfigError("traffic.trace: has its own profile and rate; leave these out, and give a scale")
 
+    def length(self) -> float:
+        """Seconds from the first call until the last, or a little more. Raises ConfigError."""
+        if self.trace is None:
+            return _HOUR if self.seconds is None else self.seconds
+        return self.arrivals(0)[-1].at
+
     def arrivals(self, seed: int) -> Sequence[Arrival]:
         """The calls. Another seed gives other ones, if it is no trace. Raises ConfigError."""
         self.check()
@@ -48,7 +54,7 @@ class PlannedTraffic:
             )
         profile = PROFILES[self.profile or "conv"]
         rate = (profile.rate if self.rate is None else self.rate) * self.scale
-        end = _HOUR if self.seconds is None else self.seconds
+        end = self.length()
         return list(takewhile(lambda one: one.at < end, arrivals(random.Random(seed), rate, profile)))
 
     def mistaken(self, seed: int, calls: int) -> Sequence[bool]:
@@ -63,6 +69,6 @@ class PlannedTraffic:
         elif self.scale != 1:
             told.append(f"{self.scale:g} times as fast")
         if self.trace is None or self.seconds is not None:
-            told.append(f"{(_HOUR if self.seconds is None else self.seconds) / 60:g} minutes")
+            told.append(f"{(self.seconds or _HOUR) / 60:g} minutes")
         shares = ((self.stream, "streams"), (self.follow_ups, "follow-ups"), (self.mistakes, "mistakes"))
         return ", ".join([*told, *(f"{share:.0%} {what}" for share, what in shares if share)])

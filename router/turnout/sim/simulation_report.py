@@ -103,7 +103,8 @@ def parse_bounds(text: str, where: str) -> list[Bound]:
         if name not in _FIGURES:
             raise check.fail(where, f"no figure is called {name!r}; {nearest(name, _FIGURES)}")
         try:
-            found.append(Bound(name, check.number(float(limit), where)))
+            number = float(limit)
         except ValueError:
             raise check.fail(where, f"{part.strip()!r} is not a figure and a number, such as p99=20") from None
+        found.append(Bound(name, check.number(number, where)))
     return found
