@@ -1,6 +1,7 @@
 """Clouds as YAML: what is read, and how mistakes are named."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from turnout.sim.cloud_file import CloudFile, RegionPlan, read_cloud
 from turnout.sim.cloud_regions import GROUP, model_list_of, regions_of
 from turnout.sim.fake_cloud import FakeCloud
 from turnout.sim.planned_traffic import PlannedTraffic
-from turnout.sim.schedule import ScheduledFault
+from turnout.sim.schedule import FAULTS, ScheduledFault
 from turnout.sim.service import ServiceModel
 
 WHOLE = """
@@ -136,3 +137,12 @@ def test_every_provider_s_region_answers_the_router_that_calls_it(tmp_path: Path
                 assert response.route.deployment == name
                 assert response.output_text
         assert {name: region.served for name, region in cloud.regions.items()} == dict.fromkeys(found.regions, 1)
+
+
+def test_the_page_about_simulation_has_a_file_that_is_right_and_every_field_and_fault(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "simulation.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    found = read(tmp_path, example)
+    assert [region.name for region in regions_of(found)] == list(found.regions)
+    names = [field.name for kind in (ServiceModel, PlannedTraffic) for field in fields(kind)]
+    assert [name for name in (*names, *FAULTS) if f"`{name}" not in page] == []
