@@ -39,6 +39,8 @@ class Facts:
     regions: Sequence[Sequence[str]]
     account: str | None = None
     """The account that made the response that it refers to."""
+    there: bool = True
+    """That account had a deployment when the call began."""
     history: tuple[str, ...] = ()
     """What was said before, oldest first: what a continuation elsewhere has to contain."""
     previous: str | None = None
@@ -111,7 +113,7 @@ class Invariants(Observer):
         self.probed: dict[Deployment, float] = {}
         """When its last probe began."""
         self.broken: Violation | None = None
-        self.hedged = 0
+        self.hedges: set[Lease] = set()
         self.overloaded = any(fault.kind == "overloaded" for fault in world.faults)
         self.tagged = bool(world.settings.get("enable_tag_filtering"))
         self.cooldown: CooldownPolicy = fleet.cooldown
@@ -165,7 +167,7 @@ class Invariants(Observer):
         self._check_state(facts, region, body)
 
     def _check_state(self, facts: Facts, region: str, body: Mapping[str, Any]) -> None:
-        """Where the call belongs to an account: it goes there, or elsewhere with its whole history and without an id."""
+        """A call that belongs to an account goes there, or elsewhere with its whole history and without an id."""
         number, account = facts.number, self.accounts[region]
         if facts.account is None:
             return
@@ -176,7 +178,9 @@ class Invariants(Observer):
             return
         facts.moved = True
         steps = self.world.settings.get("on_pin_unavailable")
-        if not self.world.settings.get("transcripts") or (steps is not None and "replay" not in steps):
+        there = any(self.accounts[one] == facts.account for one in self.fleet.deployments)
+        barred = facts.there and there and steps is not None and "replay" not in steps
+        if not self.world.settings.get("transcripts") or barred:
             raise Violation(f"call {number} lost its previous_response_id on the way to {region}")
         said, at = json.dumps(body.get("input")), 0
         for marker in (*facts.history, _marker(number)):
@@ -231,6 +235,8 @@ class Invariants(Observer):
         facts, one = before.facts, lease.deployment
         number, group = facts.number, before.destination.group.name
         why = models.why_not(one, before.call, before.tries, now)
+        if any(other.deployment is one for other in facts.leases):
+            raise Violation(f"call {number} is sent to {one.id} twice at once")
         facts.leases[lease] = None
         self.leased[one] += 1
         self.log.add(now, f"call {number} takes {one.id}")
@@ -241,9 +247,8 @@ class Invariants(Observer):
             raise Violation(f"call {number} went past those who wait for {group}")
         if lease.probe:
             self.probed[one] = now
-        if last_resort:
-            if before.able and not before.tries.made and before.turn:
-                raise Violation(f"call {number} probes {one.id} while {before.able[0].id} is well")
+        if last_resort and before.able and not before.tries.made and before.turn:
+            raise Violation(f"call {number} probes {one.id} while {before.able[0].id} is well")
         slot = before.destination.group.last_panic.get(before.call.pin) == now and lease.probe and panic
         if slot or last_resort:
             last = self.panics.get((group, before.call.pin), -inf)
@@ -267,9 +272,9 @@ class Invariants(Observer):
         pinned = before.call.pin is not None
         if before.hedge:
             kind = "hedge"
-            self.hedged += 1
-            if self.hedged > self.hedge_share * (len(self.facts) + 1):
-                raise Violation(f"{self.hedged} hedges for {len(self.facts)} calls")
+            self.hedges.add(lease)
+            if len(self.hedges) > self.hedge_share * (len(self.facts) + 1):
+                raise Violation(f"{len(self.hedges)} hedges for {len(self.facts)} calls")
         elif group not in facts.failed_groups:
             kind = "first"
         elif facts.free_pass or (before.call.replayed and not facts.moved):
@@ -279,6 +284,9 @@ class Invariants(Observer):
         else:
             kind = "panic" if panic else "paid"
         self.budgets.attempt(kind, group, now, f"call {facts.number} at {lease.deployment.id}")
+        in_hand, earned = before.destination.group.budget.tokens, self.budgets.of(group).tokens
+        if in_hand > earned + 1e-6:
+            raise Violation(f"{group} has {in_hand:.3f} retries in hand, and has earned {earned:.3f}")
         most_groups = 1 + self.world.settings.get("max_fallbacks", FallbackPolicy().limit)
         facts.groups.add(group)
         if len(facts.groups) > most_groups:
@@ -326,6 +334,9 @@ class Invariants(Observer):
             return
         exchange = facts.leases.pop(lease)
         self.leased[lease.deployment] -= 1
+        if exchange is None and lease in self.hedges:
+            self.hedges.remove(lease)
+            self.budgets.refunded(lease.destination.group.name, now)
         self.log.add(now, f"call {facts.number} gives {lease.deployment.id} back{' with word' if recorded else ''}")
         try:
             self._check_health(facts, lease, exchange, health, recorded, now)
@@ -382,6 +393,9 @@ class Invariants(Observer):
         plain = policy.allowed_fails is None and not policy.allowed_fails_by_kind
         if plain and failed and health.failures >= policy.consecutive and health.open_until is None:
             raise Violation(f"{one.id} has failed {health.failures} times in a row, and its breaker is closed")
+        low = health.samples >= policy.min_samples and health.success < policy.success_rate
+        if plain and failed and low and health.open_until is None:
+            raise Violation(f"{one.id} answers {health.success:.0%} of its calls, and its breaker is closed")
         longest = max(policy.cap, policy.auth_pause, one.spec.cooldown_time or 0.0)
         if health.open_until is not None and health.open_until > now + longest + 1e-6:
             raise Violation(f"{one.id} rests until {health.open_until:.3f}, longer than {longest} s")

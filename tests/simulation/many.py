@@ -6,10 +6,9 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tests.simulation.plans import World
 from tests.simulation.running import Run, run
 from tests.simulation.worlds import make
 
@@ -46,7 +45,10 @@ class Result:
 
 def play(seed: int) -> Result:
     """Runs one seed."""
-    return result_of(run(make(seed)))
+    try:
+        return result_of(run(make(seed)))
+    except Exception as error:
+        return Result(seed, "", f"the simulation itself broke: {error!r}", {})
 
 
 def result_of(done: Run) -> Result:
@@ -73,6 +75,8 @@ def _played(seeds: Sequence[int], processes: int) -> Iterator[Result]:
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes, initializer=freeze) as pool:
         yield from pool.imap(play, seeds, chunksize=_CHUNK)
+        pool.close()
+        pool.join()
 
 
 class only_new_garbage:  # noqa: N801 (a context manager)
@@ -109,14 +113,3 @@ def progress(total: int) -> Callable[[Summary], None]:
 
 def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def first_failures(worlds: Iterable[World], most: int) -> Iterator[Run]:
-    """Runs worlds until one fails, at most so many."""
-    for number, world in enumerate(worlds):
-        if number >= most:
-            return
-        done = run(world)
-        yield done
-        if done.violation is not None:
-            return

@@ -1,4 +1,4 @@
-"""Small models of what the Router must keep to, written apart from its code: retry budgets, limits, who may serve whom."""
+"""Small models of what the Router must keep to, written apart from its code: budgets, limits, who may serve whom."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -61,8 +61,8 @@ def why_not(one: Deployment, call: Call, tries: Tries, now: float) -> str:
     full = f"{one.in_flight} of {one.spec.max_parallel_requests}"
     again = {name: round(at - now, 3) for name, at in tries.again_at.items()}
     limits = "" if one.limits is None else one.limits.why(tries.size or estimate_tokens(call), now)
-    probing = one.health.probing
-    return f"{told} probing={probing} removed={one.removed} in flight {full} {limits} barred={tries.barred} again in {again}"
+    state = f"probing={one.health.probing} removed={one.removed} in flight {full}"
+    return f"{told} {state} {limits} barred={tries.barred} again in {again}"
 
 
 def is_free(one: Deployment, now: float) -> bool:
@@ -126,6 +126,14 @@ class Budgets:
             bucket.earn(now, 1)
         elif kind in ("paid", "hedge"):
             bucket.pay(now, why)
+        else:
+            bucket.earn(now)
+
+    def refunded(self, group: str, now: float) -> None:
+        """A hedge was not sent."""
+        bucket = self.of(group)
+        bucket.earn(now)
+        bucket.tokens += 1.0
 
     def renewed(self, group: str, now: float) -> None:
         """The group may have been made anew, with the retries of a new one."""

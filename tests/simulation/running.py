@@ -13,6 +13,7 @@ from tests.simulation.plans import Change, PlannedCall, World
 from tests.simulation.steps import Steps
 from tests.simulation.watching import CALL, Log, Violation, WatchedFleet, WatchedLoop, WatchedNetwork, lines
 from turnout.errors import TurnoutError
+from turnout.sim.schedule import Change as Weather
 from turnout.sim.schedule import changes, follow
 from turnout.sim.service import Service
 from turnout.sim.simulated_router import SimulatedRouter
@@ -124,9 +125,7 @@ class _Player:
         self.steps = Steps(seen, network)
         planned = changes(world.faults, [one.id for one in world.everywhere])
         self.over = {one.number: asyncio.Event() for one in world.calls}
-        weather = asyncio.ensure_future(
-            follow(planned, network.services, lambda one: self.log.add(loop.time(), f"{one.region} {one.condition}={one.value}"))
-        )  # fmt: skip
+        weather = asyncio.ensure_future(follow(planned, network.services, self._changed))
         others = [asyncio.ensure_future(self._change(one)) for one in world.changes]
         calls = [asyncio.ensure_future(self._caller(one)) for one in world.calls]
         await asyncio.gather(*calls)
@@ -153,6 +152,9 @@ class _Player:
         settings = {**self.world.settings, "callbacks": [self._told]}
         return SimulatedRouter(rows, network, seed=self.world.seed, **settings)
 
+    def _changed(self, one: Weather) -> None:
+        self.log.add(asyncio.get_running_loop().time(), f"{one.region} {one.condition}={one.value}")
+
     def _told(self, event: Any) -> None:
         if self.seen is not None:
             self.seen.told(event)
@@ -173,7 +175,7 @@ class _Player:
             seen.places[one.id] = one
             seen.budgets.renewed(one.group, loop.time())
         for name in list(router._fleet.groups):
-            seen.budgets.of(name).earn(loop.time(), len(change.places) + 1)
+            seen.budgets.of(name).earn(loop.time(), len(router._fleet.deployments))
         if change.kind == "close":
             await router.aclose()
         elif change.kind == "delete":
@@ -260,6 +262,7 @@ class _Player:
             made_by = self.seen.facts[planned.follows].exchanges
             facts.account = self.seen.accounts[next(one.deployment.id for one in made_by if one.end == "answered")]
             facts.previous = before.id
+            facts.there = any(self.seen.accounts[one] == facts.account for one in self.router._fleet.deployments)
             facts.history = self.histories[planned.follows]
         return facts
 

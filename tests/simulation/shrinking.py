@@ -1,11 +1,12 @@
 """Makes a failing world smaller: leaves out what it fails without."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from tests.simulation.plans import World
+from tests.simulation.plans import Place, World
 from tests.simulation.running import Run, run
+from turnout.sim.schedule import ScheduledFault
 
 T = TypeVar("T")
 _NEEDED = ("id_secret", "routing_strategy", "num_retries", "model_group_alias")
@@ -64,6 +65,6 @@ def _without(values: Sequence[T]) -> Iterator[Sequence[T]]:
         size //= 2
 
 
-def _still_there(world: World, places: Sequence[object]) -> tuple[object, ...]:  # type: ignore[type-arg]
-    ids = {getattr(one, "id", "") for one in (*places, *world.absent)}
+def _still_there(world: World, places: Sequence[Place]) -> tuple[ScheduledFault, ...]:
+    ids = {one.id for one in (*places, *world.absent)}
     return tuple(one for one in world.faults if set(one.regions) <= {*ids, "all"})

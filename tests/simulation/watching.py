@@ -24,8 +24,8 @@ _LATEST = 60
 _MOST_STEPS = 40_000
 
 End = Literal["answered", "refused", "broken", "given up"]
-"""answered: a complete good answer. refused: an error answer, or no connection. broken: cut in the middle. given up: the
-router let go of it first, after a timeout or because its caller left."""
+"""answered: a complete good answer. refused: an error answer, or no connection. broken: cut in the middle. given up:
+the router let go of it first, after a timeout or because its caller left."""
 
 
 class Violation(AssertionError):

@@ -9,16 +9,18 @@ from random import Random
 from typing import Any
 
 from tests.simulation.plans import REGIONS, Change, Place, PlannedCall, World
-from turnout.config.settings import STRATEGY_NAMES
 from turnout.policies import PIN_STEPS
 from turnout.sim.schedule import FAULTS, ScheduledFault
 from turnout.sim.service import ServiceModel
+from turnout.strategies import STRATEGIES
 
 SECRET = "a secret of simulated worlds"
 _PROVIDERS = ("azure", "azure", "openai", "anthropic", "gemini", "groq", "mistral")
 _AFFINITIES = ("session_affinity", "deployment_affinity", "prompt_caching")
 _AMOUNTS = {"errors": (0.2, 1.0), "cut": (0.2, 1.0), "slow": (2.0, 30.0), "capacity": (0.1, 0.6), "skew": (-30.0, 90.0)}
 _TAGS = ("gold", "batch")
+_HEDGES = (True, {"after": 0.5, "budget": 0.5}, {"after": 0.0, "budget": 1}, {"after": "p50", "budget": 0.3})
+_RETRIES = ({"TimeoutErrorRetries": 0}, {"BadRequestErrorRetries": 1, "InternalServerErrorRetries": 4})
 
 
 def make(seed: int) -> World:
@@ -28,6 +30,7 @@ def make(seed: int) -> World:
     groups = [f"g{number}" for number in range(rng.choice((1, 1, 2, 2, 3)))]
     places = _places(rng, groups)
     settings = _settings(rng, groups, places)
+    settings["routing_strategy"] = Random(f"{seed}: strategy").choice(tuple(STRATEGIES))
     absent = tuple(_absent(rng, places))
     calls = _calls(rng, places, settings, seconds)
     changes = tuple(sorted(_changes(rng, places, absent, seconds), key=lambda one: one.at))
@@ -121,7 +124,7 @@ def _absent(rng: Random, places: Sequence[Place]) -> list[Place]:
 def _settings(rng: Random, groups: Sequence[str], places: Sequence[Place]) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "id_secret": SECRET,
-        "routing_strategy": rng.choice(STRATEGY_NAMES),
+        "routing_strategy": "",
         "num_retries": rng.choice((0, 1, 2, 2, 3, 6)),
         "model_group_alias": {"alias": groups[0]},
     }
@@ -140,7 +143,8 @@ def _settings(rng: Random, groups: Sequence[str], places: Sequence[Place]) -> di
         "transcripts": (0.35, (True,)),
         "raise_on_content_filter": (0.1, (True,)),
         "enable_tag_filtering": (0.15, (True,)),
-        "retry_policy": (0.1, ({"TimeoutErrorRetries": 0}, {"BadRequestErrorRetries": 1, "InternalServerErrorRetries": 4})),
+        "hedge": (0.25, _HEDGES),
+        "retry_policy": (0.1, _RETRIES),
         "allowed_fails_policy": (0.1, ({"TimeoutErrorAllowedFails": 0}, {"InternalServerErrorAllowedFails": 1})),
     }  # fmt: skip
     settings |= {name: rng.choice(values) for name, (chance, values) in choices.items() if _maybe(rng, chance)}
