@@ -105,7 +105,7 @@ def token_limits(setting: Setting) -> Scenario:
     return _with(made, arrivals=_with_bursts(made.arrivals, setting.fault_at), configured=True)
 
 
-_LIMITS = 1.6
+_LIMITS = 1.8
 """Tokens per minute that the regions allow together, relative to the mean of the traffic."""
 
 

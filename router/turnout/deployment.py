@@ -21,6 +21,8 @@ class Health:
 
     failures: int = 0
     """Consecutive failures."""
+    failing_since: float = 0.0
+    """When the first of them was."""
     success: float = 1.0
     """Moving success rate."""
     samples: int = 0

@@ -21,6 +21,8 @@ _TYPICAL_OVERHEAD_TOKENS = 50
 _DEFAULT_THROTTLE = 5.0
 _QUOTA_PAUSE = 60.0
 _MINUTE = 60.0
+_JITTER = 0.25
+"""Part of a pause that is up to chance, so that breakers that opened together do not probe together."""
 _GOOD_NEWS = 1.0
 """Seconds that a probe must last at least to be good news."""
 _AUTH = (Kind.AUTHENTICATION, Kind.PERMISSION, Kind.DEPLOYMENT_NOT_FOUND)
@@ -128,7 +130,7 @@ def record_failure(
         _count(deployment, kind, now)
         health.failed_in = max(failure.seconds, health.failed_in / 2)
         if policy.enabled and (probe or _should_open(deployment, kind, policy)):
-            _open(deployment, kind, policy, now, failure.retry_after, rng)
+            _open(deployment, failure, policy, now, rng)
 
 
 def take_hint(deployment: Deployment, now: float, throttled: float, rest: float | None, policy: CooldownPolicy) -> None:
@@ -153,6 +155,8 @@ def take_hint(deployment: Deployment, now: float, throttled: float, rest: float 
 
 def _count(deployment: Deployment, kind: Kind, now: float) -> None:
     health = deployment.health
+    if health.failures == 0:
+        health.failing_since = now
     health.failures += 1
     health.samples += 1
     health.success -= health.success * _ALPHA
@@ -172,22 +176,29 @@ def _should_open(deployment: Deployment, kind: Kind, policy: CooldownPolicy) -> 
     return health.samples >= policy.min_samples and health.success < policy.success_rate
 
 
-def _open(
-    deployment: Deployment, kind: Kind, policy: CooldownPolicy, now: float, retry_after: float | None, rng: Random
-) -> None:
+def _open(deployment: Deployment, failure: Failure, policy: CooldownPolicy, now: float, rng: Random) -> None:
     health = deployment.health
     fixed = deployment.spec.cooldown_time
     if fixed is not None or policy.base >= policy.cap:
         pause = policy.base if fixed is None else fixed
-    elif kind in _AUTH:
+    elif failure.kind in _AUTH:
         pause = policy.auth_pause
     else:
-        longest = min(policy.cap, policy.base * 2.0 ** min(health.trips, 16))
-        pause = longest * (0.8 + 0.2 * rng.random())
+        pause = _pause(deployment, failure, policy, now) * (1.0 - _JITTER * rng.random())
     health.trips += 1
-    health.proven_at = inf
-    health.open_until = now + max(pause, min(retry_after or 0.0, policy.cap))
+    health.open_until = now + max(pause, min(failure.retry_after or 0.0, policy.cap))
     health.minute.clear()
+
+
+def _pause(deployment: Deployment, failure: Failure, policy: CooldownPolicy, now: float) -> float:
+    """Twice as long with every trip, and no shorter than the deployment has been failing already.
+
+    What the failed attempts took counts for half: a probe that hangs for half a minute is a pause too.
+    """
+    health = deployment.health
+    lasted = now - health.failing_since - health.failures * health.failed_in
+    longest = min(policy.cap, max(policy.base * 2.0 ** min(health.trips, 16), lasted))
+    return max(longest - failure.seconds / 2, min(policy.base, longest))
 
 
 def _close(deployment: Deployment, now: float) -> None:

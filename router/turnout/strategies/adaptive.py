@@ -14,18 +14,23 @@ _TAU = 20.0
 """Seconds in which an observation of speed or errors loses most of its weight (Finagle's peak EWMA uses the same)."""
 _LEAST_LEFT = 0.95
 """What an observation keeps of its weight, at least, when the next one comes: a quiet deployment is not forgotten."""
+_FORGOTTEN = 30.0
+"""Seconds without an answer after which what is known of a deployment counts a third as much."""
+_MOST_DOUBT = 20.0
 _BELIEF = 1.0
 """Typical calls that count as evidence for an average deployment."""
+_ATTEMPTS = 5.0
+"""Attempts without a failure that count as evidence for every deployment."""
 _ERROR_ALLOWANCE = 0.02
 _ERROR_WEIGHT = 10.0
-_LEAST_EXPONENT, _MOST_EXPONENT = 0.05, 1.0
-_EXPONENT_MARGIN = 0.05
+_LEAST_EXPONENT, _MOST_EXPONENT = 0.04, 1.0
+_EXPONENT_MARGIN = 0.04
 _ALIKE = 1.1
 """Deployments that are no worse than the best by this much share the load evenly: what is less is mostly chance."""
 _BAD = 1.5
 """From here on a deployment gets no calls but those that find out whether it is still bad."""
-_PATIENCE, _MOST_PATIENCE = 10.0, 4.0
-"""Seconds between two such calls, times how bad it looked, up to so many times."""
+_PATIENCE = 40.0
+"""Seconds between two such calls."""
 _SILENCE = 4.0
 """Answers that are overdue at which a deployment looks twice as slow."""
 _MANY = 50
@@ -103,8 +108,8 @@ class Adaptive:
             known = one.learned
             if known is None:
                 known = one.learned = self._new(group, now)
-            bad = slowness(known, one.in_flight, group, now) * penalty(known)
-            if bad > _BAD and now - known.tried > _PATIENCE * min(bad, _MOST_PATIENCE):
+            bad = slowness(known, one.in_flight, group, now) * penalty(one, now)
+            if bad > _BAD and now - known.tried > _PATIENCE:
                 return one
             looks.append((one, bad))
             best = min(best, bad)
@@ -155,7 +160,7 @@ class Adaptive:
         if seen.outcome in (None, "caller", "throttle", "cancelled"):
             return
         group = self._group(deployment)
-        was_bad = usual(known) * penalty(known) > _BAD
+        was_bad = usual(known, group, seen.now) * penalty(deployment, seen.now) > _BAD
         _fade(known, seen.now)
         known.attempts += 1
         seconds = max(seen.now - seen.started, 1e-6)
@@ -169,12 +174,12 @@ class Adaptive:
         expected = group.fit.seconds(tokens_in, tokens_out)
         if was_bad and seconds < _BAD * expected:
             known.ratios = known.answers = known.failures = 0.0
-            known.since = seen.now
+            known.since = -inf if seen.probe else seen.now
         known.ratios += seconds / expected
         known.answers += 1
         group.typical += (expected - group.typical) * 0.02
         group.age += (expected * expected / (2.0 * group.typical) - group.age) * 0.02
-        slow = usual(known)
+        slow = usual(known, group, seen.now)
         group.short += 0.02 * group.typical * (_SHORT - (seconds < group.short * slow))
         group.slow += (slow - group.slow) * 0.02
         group.fit.learn(tokens_in, tokens_out, seconds * min(max(group.slow / slow, 0.5), 2.0))
@@ -183,7 +188,7 @@ class Adaptive:
 
 def slowness(known: Standing, in_flight: int, group: Group, now: float) -> float:
     """Observed time over predicted time, raised by attempts under way that take too long."""
-    slow = usual(known)
+    slow = usual(known, group, now)
     if not in_flight:
         return slow
     overdue = _overdue(known.fresh, group, slow, now) / _SILENCE
@@ -217,15 +222,28 @@ def _answered(known: Standing, seen: Observation) -> None:
         fresh.popleft()
 
 
-def usual(known: Standing) -> float:
-    """Observed time over predicted time of the answers of late; 1 as long as there are none."""
-    return (known.ratios + _BELIEF) / (known.answers + _BELIEF)
+def usual(known: Standing, group: Group, now: float) -> float:
+    """Observed time over predicted time of the answers of late; where there are none, the group's."""
+    belief = _BELIEF * _doubt(known, now)
+    return (known.ratios + belief * group.slow) / (known.answers + belief)
 
 
-def penalty(known: Standing) -> float:
-    """1 up to an error rate of 2 %, 11 for a deployment that does nothing but fail."""
-    rate = known.failures / (known.attempts + 5.0)
-    return 1.0 + _ERROR_WEIGHT * max(rate - _ERROR_ALLOWANCE, 0.0)
+def penalty(one: Deployment, now: float) -> float:
+    """1 up to an error rate of 2 %, 11 for a deployment that does nothing but fail; more after failures in a row.
+
+    What was before the breaker closed again is forgiven: its slow start is the penalty.
+    """
+    known: Standing = one.learned
+    recovered = one.health.recovered_at
+    if recovered is not None and known.updated <= recovered:
+        return 1.0
+    rate = known.failures / (known.attempts + _ATTEMPTS * _doubt(known, now))
+    return (1.0 + _ERROR_WEIGHT * max(rate - _ERROR_ALLOWANCE, 0.0)) * max(one.health.failures, 1)
+
+
+def _doubt(known: Standing, now: float) -> float:
+    """How much more an average deployment is believed in than in this one, as what is known of it gets old."""
+    return exp(min((now - known.updated) / _FORGOTTEN, _MOST_DOUBT))
 
 
 def _fade(known: Standing, now: float) -> None:
@@ -243,7 +261,7 @@ def _relate(group: Group, known: Standing, load: int, ratio: float) -> None:
     dx, dy = x - known.log_load, y - known.log_ratio
     known.log_load += dx * 0.05
     known.log_ratio += dy * 0.05
-    group.covariance += (dx * dy - group.covariance) * 0.01
-    group.variance += (dx * dx - group.variance) * 0.01
-    slope = group.covariance / max(group.variance, 0.05)
+    group.covariance += (dx * dy - group.covariance) * 0.004
+    group.variance += (dx * dx - group.variance) * 0.004
+    slope = group.covariance / max(group.variance, 0.1)
     group.exponent = min(max(slope + _EXPONENT_MARGIN, _LEAST_EXPONENT), _MOST_EXPONENT)

@@ -21,10 +21,8 @@ def deployment(**params: Any) -> Deployment:
 
 
 def fail(one: Deployment, now: float, *, kind: Kind = Kind.INTERNAL, probe: bool = False, **policy: Any) -> None:
-    outcome = VERDICTS[kind].outcome
-    cooldown.record_failure(
-        one, outcome, kind, probe=probe, now=now, retry_after=None, policy=CooldownPolicy(**policy), rng=Random(1)
-    )
+    failure = cooldown.Failure(VERDICTS[kind].outcome, kind, 0.1)
+    cooldown.record_failure(one, failure, probe=probe, now=now, policy=CooldownPolicy(**policy), rng=Random(1))
 
 
 def test_five_failures_in_a_row_open_the_breaker() -> None:
@@ -32,7 +30,7 @@ def test_five_failures_in_a_row_open_the_breaker() -> None:
     for number in range(5):
         assert cooldown.available_at(one, 10.0) == 10.0, number
         fail(one, 10.0)
-    assert 12.5 <= cooldown.available_at(one, 10.0) <= 15.0
+    assert 17.5 <= cooldown.available_at(one, 10.0) <= 20.0
 
 
 def test_a_success_in_between_keeps_it_closed() -> None:
@@ -61,9 +59,9 @@ def test_pauses_grow_with_every_trip_up_to_the_cap_and_a_probe_closes() -> None:
         now = until
         assert cooldown.available_at(one, now) == now, "half-open"
         fail(one, now, probe=True)
-    assert pauses[0] <= 5.0
+    assert 7.5 <= pauses[0] <= 10.0
     assert pauses[1] > pauses[0]
-    assert 30.0 <= pauses[-1] <= 60.0
+    assert 36.0 <= pauses[-1] <= 48.0
     cooldown.record_success(one, probe=True, now=now)
     assert one.health.open_until is None
     assert one.pace(now, 20.0) == 0.1
