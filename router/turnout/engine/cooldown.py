@@ -186,6 +186,7 @@ def _open(deployment: Deployment, failure: Failure, policy: CooldownPolicy, now:
     else:
         pause = _pause(deployment, failure, policy, now) * (1.0 - _JITTER * rng.random())
     health.trips += 1
+    health.proven_at = inf  # a probe from before vouches for nothing any more
     health.open_until = now + max(pause, min(failure.retry_after or 0.0, policy.cap))
     health.minute.clear()
 
