@@ -146,3 +146,6 @@ def test_the_page_about_simulation_has_a_file_that_is_right_and_every_field_and_
     assert [region.name for region in regions_of(found)] == list(found.regions)
     names = [field.name for kind in (ServiceModel, PlannedTraffic) for field in fields(kind)]
     assert [name for name in (*names, *FAULTS) if f"`{name}" not in page] == []
+    usual = ServiceModel()
+    assert f"| {usual.first_token:g} |" in page
+    assert f"| {usual.per_input_token:g}, {usual.per_output_token:g} |" in page

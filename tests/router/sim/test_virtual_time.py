@@ -307,7 +307,7 @@ def test_a_seed_replays_exactly(kind: dict[str, Any]) -> None:
     once, again, other = (run(_played(seed, faults, **kind)) for seed in (1, 1, 2))
     assert once == again
     assert once != other
-    assert {attempt.outcome for one in once for attempt in one.tries} == {"ok", "deployment", "throttle"}
+    assert {attempt.outcome for one in once for attempt in one.tries} >= {"ok", "deployment", "throttle"}
 
 
 # --- driving
