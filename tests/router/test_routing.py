@@ -161,6 +161,17 @@ def test_a_fallback_group_is_tried_once(cloud: FakeCloud) -> None:
     with Router(rows, num_retries=0) as router, pytest.raises(APIError) as raised:
         router.responses("a", "hi", fallbacks=["a", "b", "c"])
     assert [one.model_group for one in raised.value.attempts] == ["a", "b", "c"]
+    with Router(rows, num_retries=0, max_fallbacks=1) as router, pytest.raises(APIError) as raised:
+        router.responses("a", "hi", fallbacks=["b", "c"])
+    assert [one.model_group for one in raised.value.attempts] == ["a", "b"]
+
+
+def test_a_fallback_group_whose_deployments_are_gone_is_passed_over(cloud: FakeCloud) -> None:
+    rows = [row(cloud, "eastus", "a"), row(cloud, "westus", "b"), row(cloud, "swedencentral", "c")]
+    cloud["eastus"].set_fault(outage())
+    with Router(rows, num_retries=0, fallbacks=[{"a": ["b", "c"]}]) as router:
+        router.delete_deployment("westus")
+        assert router.responses("a", "hi").route.deployment == "swedencentral"
 
 
 def test_the_context_window_check(cloud: FakeCloud) -> None:

@@ -1,6 +1,7 @@
 """Where one call stands: what it has tried, what it may still try, and how that is told."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from turnout.errors import (
     NotFoundError,
     PinnedUnavailable,
     TurnoutError,
+    UnknownModelError,
 )
 from turnout.policies import PIN_STEPS, FallbackPolicy, PinStep, RetryPolicy, WaitPolicy
 from turnout_adapters.kinds import Kind
@@ -90,14 +92,19 @@ class Journey:
         listed = call.fallbacks
         if listed is None:
             listed = rules.fallbacks.chain((call.model, self.origin.group.name), kind)
-        found = [rules.resolve(name) for name in listed]
+        found: list[Destination] = []
+        for name in listed:
+            with suppress(UnknownModelError):  # its deployments were taken out
+                found.append(rules.resolve(name))
         return [one for one in found if one.group.name not in self.visited]
 
     def spares(self, rules: Rules, kind: Kind | None) -> list[Destination]:
-        """The fallbacks still to come: those found for an earlier failure, then those for one of this kind."""
-        coming = self.chain[1:]
-        names = {one.group.name for one in coming}
-        return [*coming, *(one for one in self.fallbacks(rules, kind) if one.group.name not in names)]
+        """The fallbacks still to come: those found for an earlier failure, those for one of this kind, those put off."""
+        put_off = [one for one in self.chain[1:] if one.group.name in self.visited]
+        fresh = [one for one in self.chain[1:] if one.group.name not in self.visited]
+        names = {one.group.name for one in fresh}
+        fresh += [one for one in self.fallbacks(rules, kind) if one.group.name not in names]
+        return fresh[: max(rules.fallbacks.limit + 1 - len(self.visited), 0)] + put_off
 
     # --- to another account
 
