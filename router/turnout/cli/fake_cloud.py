@@ -104,15 +104,15 @@ def _watch(server: FakeCloud, stop: Event, begun: float, seconds: float, happene
 
 def _screen(server: FakeCloud, begun: float, happened: list[str]) -> Group:
     table = Table(title=f"fake cloud, {time.monotonic() - begun:.0f} s", title_justify="left")
-    for head in ("region", "address", "server", "requests", "in flight", "waiting", "served", "throttled", "failed"):
-        table.add_column(head, justify="left" if head in ("region", "address", "server") else "right")
+    for head in ("region", "port", "server", "requests", "in flight", "waiting", "served", "429", "failed"):
+        table.add_column(head, justify="left" if head in ("region", "server") else "right")
     for name, region in server.regions.items():
         slots = None if region.service is None else region.service.slots
         failed = sum(times for status, times in region.statuses.items() if status >= 400 and status != 429)
         figures = (region.requests, region.in_flight, len(slots.waiting) if slots else 0, region.served)
         table.add_row(
             Text(name),
-            region.url,
+            region.url.rpartition(":")[2],
             Text("up", "green") if server.is_up(name) else Text("DOWN", "bold red"),
             *(f"{figure:,}" for figure in (*figures, region.statuses[429], failed)),
         )

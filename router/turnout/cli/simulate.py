@@ -137,7 +137,7 @@ def _progress(simulation: Simulation, runs: Sequence[Run]) -> Generator[playing.
     if not console.is_terminal:
         yield _Lines(seconds * len(runs), console).tell
         return
-    columns = (TextColumn("simulating"), BarColumn(40), TextColumn("{task.fields[told]}"), TimeRemainingColumn())
+    columns = (TextColumn("simulating"), BarColumn(24), TextColumn("{task.fields[told]}"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bars:
         bar = bars.add_task("", total=seconds * len(runs), told="")
 
