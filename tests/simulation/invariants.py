@@ -269,7 +269,6 @@ class Invariants(Observer):
     def _account_for(self, before: Choice, lease: Lease, group: str, now: float, *, panic: bool) -> None:
         """Says why this attempt may be made: see `Budgets`."""
         facts = before.facts
-        pinned = before.call.pin is not None
         if before.hedge:
             kind = "hedge"
             self.hedges.add(lease)
@@ -291,7 +290,7 @@ class Invariants(Observer):
         facts.groups.add(group)
         if len(facts.groups) > most_groups:
             raise Violation(f"call {facts.number} went to {len(facts.groups)} groups, not {most_groups}")
-        if not pinned and facts.failures[group] > self._most_retries(facts):
+        if facts.account is None and facts.failures[group] > self._most_retries(facts):
             raise Violation(f"call {facts.number} is sent again after {facts.failures[group]} failures in {group}")
 
     def _most_retries(self, facts: Facts) -> int:
@@ -299,10 +298,9 @@ class Invariants(Observer):
         policies = [settings.get("retry_policy", {}).values()]
         most = max([settings["num_retries"], *(value for policy in policies for value in policy)])
         own = facts.planned.options.get("num_retries")
-        hedges, moves = int(self.hedge_share > 0), facts.account is not None
         retries = most if own is None else own
         again = 1 + retries if self.overloaded else 0  # a group whose provider was overloaded may be come back to
-        return retries + hedges + moves * (2 + most) + again
+        return retries + int(self.hedge_share > 0) + again
 
     def _candidates(self, facts: Facts, destination: Destination, call: Call) -> list[Deployment]:
         """The deployments that the call may go to, read off the list of all."""
