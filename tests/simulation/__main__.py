@@ -7,6 +7,7 @@ python -m tests.simulation --from 0 --count 1000 [--processes 2]
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from tests.simulation.many import cores, play_all, progress
 from tests.simulation.running import Run, run
@@ -14,7 +15,8 @@ from tests.simulation.shrinking import shrink
 from tests.simulation.worlds import make
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns 0 if all invariants held."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("seed", type=int, nargs="?", help="replay this one")
     parser.add_argument("--trace", action="store_true", help="print everything that happens")
@@ -22,7 +24,7 @@ def main() -> int:
     parser.add_argument("--from", type=int, default=0, dest="first", help="first of many seeds")
     parser.add_argument("--count", type=int, default=200, help="how many seeds")
     parser.add_argument("--processes", type=int, default=cores())
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     return _many(given) if given.seed is None else _one(given)
 
 

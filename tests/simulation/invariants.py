@@ -209,7 +209,7 @@ class Invariants(Observer):
         room = [one for one in may if models.has_room(one, call, tries, now)]
         able = [one for one in room if one.health.open_until is None]
         half = [one for one in room if self._is_half_open(one, now)]
-        resting = [one for one in may if one.health.open_until is not None and not one.health.probing]
+        resting = [one for one in room if one.health.open_until is not None and not one.health.probing]
         head = self._head(destination, call)
         free = {one.id for one in may if models.is_free(one, now)}
         turn = head is None or head is ticket

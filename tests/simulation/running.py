@@ -19,6 +19,8 @@ from turnout.sim.service import Service
 from turnout.sim.simulated_router import SimulatedRouter
 
 _DEFAULT_TIMEOUT = 600.0
+_STEPS, _STEPS_PER_CALL = 1000, 100
+"""Of the event loop, at most; four times what is usual."""
 _SLOW = 3.0
 """Seconds that a slow reader rests."""
 
@@ -84,7 +86,7 @@ class _Player:
         self.errors: dict[str, int] = {}
 
     def play(self) -> Violation | None:
-        loop = WatchedLoop(self._after, self.log)
+        loop = WatchedLoop(self._after, self.log, _STEPS + _STEPS_PER_CALL * len(self.world.calls))
         loop.set_exception_handler(self._unhandled)
         try:
             with asyncio.Runner(loop_factory=lambda: loop) as runner:

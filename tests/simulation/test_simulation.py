@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.__main__ import main
 from tests.simulation.many import Summary, cores, only_new_garbage, play_all, progress
 from tests.simulation.mutants import MUTANTS, Mutant, killed_by
 from tests.simulation.running import Run, run
@@ -76,6 +77,14 @@ def test_another_process_sees_the_same(played: Summary) -> None:
     )
     told = {int(line.split()[0]): line.split()[1] for line in done.stdout.splitlines()}
     assert told == {seed: played.digests[seed] for seed in range(SHARED)}
+
+
+def test_one_command_replays_a_seed(played: Summary, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["3", "--trace"]) == int(any(seed == 3 for seed, _ in played.failed))
+    said = capsys.readouterr().out
+    assert said.startswith("world 3: ")
+    assert f"trace {played.digests[3]}" in said
+    assert "call 0 " in said
 
 
 def test_a_failing_seed_replays_exactly_and_can_be_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,6 @@ from turnout_adapters.adapter import HTTPReply, HTTPRequest
 CALL: ContextVar[int] = ContextVar("call", default=-1)
 """The number of the call that a task works for."""
 _LATEST = 60
-_MOST_STEPS = 40_000
 
 End = Literal["answered", "refused", "broken", "given up"]
 """answered: a complete good answer. refused: an error answer, or no connection. broken: cut in the middle. given up:
@@ -87,9 +86,10 @@ def lines(entries: Sequence[tuple[float, str]]) -> str:
 class WatchedLoop(VirtualLoop):
     """Virtual time that looks at the world after every step."""
 
-    def __init__(self, after: Callable[[bool], None], log: Log) -> None:
+    def __init__(self, after: Callable[[bool], None], log: Log, most: int) -> None:
         self._after: Callable[[bool], None] | None = after
         self._log = log
+        self._most = most
         self._steps = 0
         super().__init__()
 
@@ -99,8 +99,8 @@ class WatchedLoop(VirtualLoop):
             return
         self._steps += 1
         try:
-            if self._steps > _MOST_STEPS:
-                raise Violation("the world does not come to an end")
+            if self._steps > self._most:
+                raise Violation(f"{self._steps} steps, and no end: somebody asks again and again")
             self._after(not self._ready)  # type: ignore[attr-defined]
         except BaseException:
             self.rest()
