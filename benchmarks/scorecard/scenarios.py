@@ -75,14 +75,10 @@ def _fault(setting: Setting, kind: str, amount: float = 1.0, regions: tuple[str,
 
 
 def speeds(setting: Setting) -> Scenario:
-    """1: the first region is the fastest, the last takes 1.8 times as long."""
-    names = setting.names()
-    steps = {2: (1.0, 1.8), 3: (1.0, 1.3, 1.8)}.get(
-        len(names), tuple(1.0 + 0.8 * at / max(len(names) - 1, 1) for at in range(len(names)))
-    )
-    return _scenario(
-        setting, 1, "different speeds", {name: ServiceModel(factor=by) for name, by in zip(names, steps, strict=True)}
-    )
+    """1: regions take 1, 1.3 and 1.8 times as long."""
+    steps = {2: (1.0, 1.8)}.get(setting.deployments, (1.0, 1.3, 1.8))
+    models = {name: ServiceModel(factor=steps[at % len(steps)]) for at, name in enumerate(setting.names())}
+    return _scenario(setting, 1, "different speeds", models)
 
 
 def slow_region(setting: Setting, workers: int = 1) -> Scenario:
@@ -98,9 +94,7 @@ def token_limits(setting: Setting) -> Scenario:
     parts = (1.0, 2.0, 5.0)
     total = sum(parts[at % 3] for at in range(len(names)))
     most = setting.tokens_per_minute() * _LIMITS
-    regions = {
-        name: ServiceModel(tpm=most * parts[at % 3] / total) for at, name in enumerate(names)
-    }
+    regions = {name: ServiceModel(tpm=most * parts[at % 3] / total) for at, name in enumerate(names)}
     made = _scenario(setting, 3, "TPM 1:2:5, bursts", regions)
     return _with(made, arrivals=_with_bursts(made.arrivals, setting.fault_at), configured=True)
 

@@ -144,6 +144,8 @@ class Observation(NamedTuple):
     first_event: float | None = None
     """Seconds until the first output, for streams."""
     probe: bool = False
+    token: Any = None
+    """What the strategy's `started` returned for this attempt."""
 
 
 def estimate_tokens(call: Call) -> Usage:

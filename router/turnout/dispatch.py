@@ -141,9 +141,9 @@ class Dispatcher:
 
     def _stream(self, served: Served[Begun], io: IO) -> StreamCore:
         lease = served.lease
-        lease.first_event = io.now() - lease.started
-        if lease.upstream:
-            self._fleet.heard(lease, io.now())
+        now = io.now()
+        lease.first_event = now - lease.started
+        self._fleet.answering(lease, now)
 
         def finished(
             done: Served[Begun], error: TurnoutError | None, tokens_in: int | None, tokens_out: int | None

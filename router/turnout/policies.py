@@ -53,6 +53,37 @@ class CooldownPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class AdaptivePolicy:
+    """How the strategy `adaptive` weighs what it knows. The defaults are what the scorecard measures.
+
+    docs/routing.md explains each rule, with its source and what happens without it.
+    """
+
+    tau: float = 20.0
+    """Seconds in which an answer loses most of its weight (Finagle's peak EWMA takes 10)."""
+    forgotten: float = 30.0
+    """Seconds without an answer after which what is known of a deployment counts a third as much."""
+    alike: float = 1.1
+    """Deployments no worse than the best by this factor share the load evenly: a smaller difference is mostly chance."""
+    bad: float = 1.5
+    """From this factor on a deployment gets no calls but those that find out whether it is still bad."""
+    patience: float = 40.0
+    """Seconds between two such calls."""
+    silence: float = 4.0
+    """Answers that are overdue at which a deployment looks twice as slow; inf: only answers count."""
+    error_weight: float = 10.0
+    """By how much the score rises with the error rate; 0: errors are left to the circuit breaker."""
+    error_allowance: float = 0.02
+    """Error rate that costs nothing."""
+    least_exponent: float = 0.04
+    """Weight of a deployment's own load where load does not slow it down (hosted APIs)."""
+    most_exponent: float = 1.0
+    """Weight of its own load where twice the load takes twice as long (a server of one's own)."""
+    slow_start: float = 20.0
+    """Seconds in which the share of a deployment that joins, or has recovered, grows to its full size."""
+
+
+@dataclass(frozen=True, slots=True)
 class FallbackPolicy:
     """Which model groups to try when a group cannot serve a call, by model group name."""
 

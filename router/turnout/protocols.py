@@ -24,11 +24,15 @@ class Strategy(Protocol):
 class Learns(Protocol):
     """The optional part of a strategy that learns from what becomes of attempts.
 
-    Both methods are called under the Router's lock and must not wait. `deployment.learned` is the strategy's to use.
+    The methods are called under the Router's lock and must not wait. `deployment.learned` is the strategy's to use.
     """
 
-    def started(self, deployment: Deployment, call: Call, now: float) -> None:
-        """An attempt begins; `deployment.in_flight` counts it already."""
+    def started(self, deployment: Deployment, call: Call, now: float) -> object:
+        """An attempt begins; `deployment.in_flight` counts it already. What it returns comes back as `token`."""
+        ...
+
+    def answering(self, deployment: Deployment, token: object, now: float) -> None:
+        """The first output of a stream has arrived. Not called for other attempts."""
         ...
 
     def finished(self, deployment: Deployment, seen: Observation) -> None:

@@ -87,7 +87,7 @@ def test_tenants_with_the_same_session_id_are_independent(cloud: FakeCloud) -> N
 
 
 def test_calls_without_a_key_are_the_strategys(cloud: FakeCloud) -> None:
-    with sticky(cloud, "session_affinity") as router:
+    with sticky(cloud, "session_affinity", routing_strategy="simple-shuffle") as router:
         made = went(router, 60)
     assert set(made) == {(region, "none") for region in cloud.regions}
 
@@ -100,7 +100,7 @@ def test_the_callers_key_and_the_tenant_keep_to_a_deployment(cloud: FakeCloud) -
 
 
 def test_calls_with_a_common_beginning_share_a_deployment(cloud: FakeCloud) -> None:
-    with sticky(cloud, "prompt_caching") as router:
+    with sticky(cloud, "prompt_caching", routing_strategy="simple-shuffle") as router:
         assert len(went(router, 10, instructions=LONG)) == 1
         beginnings = [f"Project {number}. {LONG}" for number in range(30)]
         made = Counter(router.responses("gpt", "hi", instructions=one).route.deployment for one in beginnings)

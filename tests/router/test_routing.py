@@ -34,7 +34,7 @@ def asked(router: Router, times: int, model: str = "gpt", **params: Any) -> Coun
 
 def test_simple_shuffle_follows_weights(cloud: FakeCloud) -> None:
     rows = [row(cloud, "eastus", weight=8), row(cloud, "westus", weight=2), row(cloud, "swedencentral", weight=0)]
-    with Router(rows) as router:
+    with Router(rows, routing_strategy="simple-shuffle") as router:
         made = asked(router, 300)
     assert made["swedencentral"] == 0
     assert 200 < made["eastus"] < 280
@@ -42,7 +42,7 @@ def test_simple_shuffle_follows_weights(cloud: FakeCloud) -> None:
 
 def test_simple_shuffle_follows_rpm_where_no_weights_are_given(cloud: FakeCloud) -> None:
     rows = [row(cloud, "eastus", rpm=9000), row(cloud, "westus", rpm=1000)]
-    with Router(rows) as router:
+    with Router(rows, routing_strategy="simple-shuffle") as router:
         made = asked(router, 200)
     assert 150 < made["eastus"] < 198
 

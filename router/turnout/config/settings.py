@@ -63,7 +63,7 @@ _SHORTEST_SECRET = 16
 class Settings:
     """Everything a Router is told besides its rows. Its repr shows no secret."""
 
-    strategy: Any = "simple-shuffle"
+    strategy: Any = "adaptive"
     checks: tuple[Any, ...] = ()
     affinity: AffinityPolicy = field(default_factory=AffinityPolicy)
     residency: ResidencyPolicy = field(default_factory=ResidencyPolicy)
@@ -173,7 +173,7 @@ def _optional_number(found: Mapping[str, Any], name: str) -> float | None:
 
 
 def _strategy(found: Mapping[str, Any]) -> Any:
-    given = found.get("routing_strategy", "simple-shuffle")
+    given = found.get("routing_strategy", "adaptive")
     if found.get("routing_strategy_args"):
         raise check.fail(
             "routing_strategy_args", "no strategy takes arguments by name; pass a strategy object as routing_strategy"

@@ -242,7 +242,7 @@ class Fleet:
             lease.reservation = limits.reserve(tries.size, now)
         deployment.in_flight += 1
         if self._learner is not None:
-            self._learner.started(deployment, call, now)
+            lease.token = self._learner.started(deployment, call, now)
         lease.probe = cooldown.begin(deployment, probe=probe, now=now)
         if limits is not None:
             self._look_again((deployment.id, *limits.sharers_of_full(now)), now)
@@ -293,7 +293,7 @@ class Fleet:
             deployment = lease.deployment
             deployment.in_flight -= 1
             if self._learner is not None:
-                self._learner.finished(deployment, seen or Observation(lease.started, now, None))
+                self._learner.finished(deployment, seen or lease.given_up(now))
             waiting = lease.settle(used, now)
             if lease.upstream:
                 lease.hear()
@@ -316,11 +316,16 @@ class Fleet:
             if waiting:
                 self._look_again(waiting, now, wake=True)
 
-    def heard(self, lease: Lease, now: float) -> None:
-        """Notes what the provider said of its own limits, for an answer that is still arriving."""
+    def answering(self, lease: Lease, now: float) -> None:
+        """Notes that a stream has begun, and what the provider said of its own limits."""
+        if not lease.upstream and self._learner is None:
+            return
         with self._lock:
-            lease.hear()
-            self._look_again((lease.deployment.id,), now, wake=True)
+            if self._learner is not None:
+                self._learner.answering(lease.deployment, lease.token, now)
+            if lease.upstream:
+                lease.hear()
+                self._look_again((lease.deployment.id,), now, wake=True)
 
     def update(self, change: Callable[[], Iterable[str]], now: float) -> None:
         """Makes a change under the lock, and looks at the deployments again whose ids it returns. It must not wait."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
+from turnout.context import Observation
 from turnout.deployment import Deployment, ModelGroup
 from turnout.engine.port import Waiter
 from turnout.limits.meter import Limits, Reservation
@@ -43,6 +44,8 @@ class Lease:
     """What the provider's answer says is left of its own limits."""
     first_event: float | None = None
     """Seconds until the first event, for streams."""
+    token: object = None
+    """What a strategy that learns knows the attempt by."""
     open: bool = True
     notes: tuple[str, ...] = ()
     """What of the conversation could not come along on this attempt."""
@@ -63,6 +66,10 @@ class Lease:
         elif used is not None:
             held.settle(used)
         return waiting
+
+    def given_up(self, now: float) -> Observation:
+        """What a strategy is told of an attempt that its caller gave up."""
+        return Observation(self.started, now, None, first_event=self.first_event, token=self.token)
 
     def hear(self) -> None:
         """Takes over what the provider said of its own limits; it tightens what is configured, and never loosens it."""

@@ -78,6 +78,9 @@ async def _decide(journey: Journey, error: APIError, rules: Rules, io: IO) -> No
         if call.stateless:
             raise error
         journey.move()
+        if error.code == _LOST and error.deployment is not None:  # with its history in the call it can serve it too
+            journey.tries.barred.discard(error.deployment)
+            journey.tries.again_at.pop(error.deployment, None)
         return
     if (error.code == _LOST and call.pin is not None) or (kind is Kind.NOT_FOUND and call.stateless):
         raise _unknown(error) from None

@@ -23,7 +23,7 @@ def settle_success(lease: Lease, fleet: Fleet, now: float, tokens_in: int | None
         if lease.first_event is not None:
             cooldown.record_latency(deployment, lease.first_event, None, first_event=True, now=now)
 
-    seen = Observation(lease.started, now, "ok", tokens_in, tokens_out, lease.first_event, lease.probe)
+    seen = Observation(lease.started, now, "ok", tokens_in, tokens_out, lease.first_event, lease.probe, lease.token)
     fleet.release(lease, now, record, _used(lease, tokens_in, tokens_out), seen)
 
 
@@ -53,7 +53,7 @@ def settle_failure(
             cooldown.record_latency(deployment, now - lease.started, None, first_event=False, now=now)
 
     unknown = lease.first_event is not None or kind is Kind.TIMEOUT
-    seen = Observation(lease.started, now, outcome, tokens_in, tokens_out, lease.first_event, lease.probe)
+    seen = Observation(lease.started, now, outcome, tokens_in, tokens_out, lease.first_event, lease.probe, lease.token)
     fleet.release(lease, now, record, _used(lease, tokens_in, tokens_out) if unknown else NOTHING_USED, seen)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from turnout.sim.record import Outcome
 
-NO_FAILURE = frozenset({"ok", "caller"})
+NO_FAILURE = frozenset({"ok", "caller", "cancelled"})
 """Outcomes of an attempt that say nothing against its deployment."""
 _RECOVERY_SECONDS = 10.0
 _RECOVERY_ATTEMPTS = 20

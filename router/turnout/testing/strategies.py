@@ -166,13 +166,18 @@ def learns_from_every_end(make_strategy: MakeStrategy, make_row: MakeRow = plain
     ends = product((*get_args(Outcome), None), _TOKENS, (None, 0.5))
     for step, (outcome, tokens, first_event) in enumerate(ends):
         now = _NOW + step
+        tokens_of: dict[str, list[object]] = {one.id: [] for one in deployments}
         for one in (*deployments, *deployments):
             one.in_flight += 1
             with _only_looking(one):
-                strategy.started(one, a_call(number=step, now=now), now)
+                call = a_call(number=step, now=now, stream=first_event is not None)
+                tokens_of[one.id].append(strategy.started(one, call, now))
         for late, one in enumerate((*reversed(deployments), *deployments)):
             one.in_flight -= 1
-            seen = Observation(now, now + late / 10, outcome, *tokens, first_event)
+            token = tokens_of[one.id].pop()
+            if first_event is not None:
+                strategy.answering(one, token, now)
+            seen = Observation(now, now + late / 10, outcome, *tokens, first_event, token=token)
             with _only_looking(one):
                 strategy.finished(one, seen)
     picked: object = strategy.pick(deployments[:3], Pick(a_call(), _NOW + 1_000.0, Random(1)))

@@ -96,7 +96,7 @@ def test_those_who_wait_hear_of_room_that_an_answer_tells_of() -> None:
         one.health.throttled_until = 100.0
     fleet.join(Destination(fleet.groups["gpt"]), CALL, Bell(0, rung))
     lease.upstream = {"requests": Remaining(5, 60.0)}
-    fleet.heard(lease, 1.0)
+    fleet.answering(lease, 1.0)
     assert rung == [0]
 
 

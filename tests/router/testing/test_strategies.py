@@ -179,6 +179,9 @@ class Learning(Broken):
     def started(self, deployment: Deployment, call: Call, now: float) -> None:
         deployment.learned = (deployment.learned or 0) + 1
 
+    def answering(self, deployment: Deployment, token: object, now: float) -> None:
+        pass
+
     def finished(self, deployment: Deployment, seen: Observation) -> None:
         deployment.learned -= 1
 
