@@ -189,6 +189,16 @@ def test_an_account_that_lost_the_response_is_left(cloud: FakeCloud) -> None:
     assert second.route.affinity == "replayed"
 
 
+def test_the_only_account_that_lost_the_response_gets_its_history(cloud: FakeCloud) -> None:
+    with router_over(cloud, "eastus") as router:
+        first = said(router, "one")
+        cloud["eastus"].responses.clear()
+        second = said(router, "two", first)
+    assert second.route.affinity == "replayed"
+    assert [one.outcome for one in second.route.attempts] == ["caller", "ok"]
+    assert "previous_response_id" not in cloud["eastus"].journal[-1].body
+
+
 def test_an_account_that_is_not_configured_any_more_is_replaced(regions: FakeCloud) -> None:
     with router_over(regions, "eastus", "westus") as router:
         first = said(router, "ask-1")
