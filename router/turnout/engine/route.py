@@ -78,9 +78,8 @@ async def _decide(journey: Journey, error: APIError, rules: Rules, io: IO) -> No
         if call.stateless:
             raise error
         journey.move()
-        if error.code == _LOST and error.deployment is not None:  # with its history in the call it can serve it too
-            journey.tries.barred.discard(error.deployment)
-            journey.tries.again_at.pop(error.deployment, None)
+        if error.code == _LOST:
+            _forgive(journey, error)
         return
     if (error.code == _LOST and call.pin is not None) or (kind is Kind.NOT_FOUND and call.stateless):
         raise _unknown(error) from None
@@ -95,6 +94,14 @@ async def _decide(journey: Journey, error: APIError, rules: Rules, io: IO) -> No
     journey.chain = spare
     journey.visited.add(spare[0].group.name)
     journey.in_group = 0
+
+
+def _forgive(journey: Journey, error: APIError) -> None:
+    """With its history in the call, the account that lost it can serve it too; its word names an id of its own."""
+    journey.last_error = journey.last_verdict = None
+    if error.deployment is not None:
+        journey.tries.barred.discard(error.deployment)
+        journey.tries.again_at.pop(error.deployment, None)
 
 
 def _unknown(error: APIError) -> NotFoundError:

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from tests.conftest import in_flight, row
-from turnout import APIError, ConfigError, DeadlineExceededError, NotFoundError, PinnedUnavailable, Router
+from turnout import (
+    APIError,
+    ConfigError,
+    DeadlineExceededError,
+    NoDeploymentAvailable,
+    NotFoundError,
+    PinnedUnavailable,
+    Router,
+)
 from turnout.sim.anthropic_region import AnthropicRegion
 from turnout.sim.fake_cloud import FakeCloud
 from turnout.sim.faults import Fault, outage, throttle
@@ -197,6 +205,17 @@ def test_the_only_account_that_lost_the_response_gets_its_history(cloud: FakeClo
     assert second.route.affinity == "replayed"
     assert [one.outcome for one in second.route.attempts] == ["caller", "ok"]
     assert "previous_response_id" not in cloud["eastus"].journal[-1].body
+
+
+def test_an_account_that_lost_the_response_is_not_quoted(cloud: FakeCloud) -> None:
+    rows = [row(cloud, "eastus", region_name="westeurope"), row(cloud, "westus", "other", region_name="eastus")]
+    with Router(rows, transcripts=True, fallbacks=[{"other": ["gpt"]}]) as router:
+        first = said(router, "one")
+        upstream = next(iter(cloud["eastus"].responses))
+        cloud["eastus"].responses.clear()
+        with pytest.raises(NoDeploymentAvailable) as raised:
+            router.responses("other", "two", previous_response_id=first.id, allowed_model_region="eu")
+    assert upstream not in str(raised.value)
 
 
 def test_an_account_that_is_not_configured_any_more_is_replaced(regions: FakeCloud) -> None:
