@@ -21,6 +21,11 @@ class Account:
         self.made: set[str] = set()
         """Ids of all responses that there ever were."""
 
+    def forget(self) -> None:
+        """Nothing of what it made is there any more."""
+        self.turns.clear()
+        self.responses.clear()
+
 
 class AccountRegion(PlainRegion):
     """Speaks so much of the Responses API as worlds need: create, retrieve, delete."""

@@ -74,11 +74,11 @@ class Change:
     """A change of the deployments, or of the Router itself, while calls run."""
 
     at: float
-    kind: Literal["add", "upsert", "delete", "replace", "close"]
+    kind: Literal["add", "upsert", "delete", "replace", "close", "forget"]
     places: tuple[Place, ...] = ()
     """What is added or changed, or the whole new list."""
     id: str = ""
-    """What is deleted."""
+    """The deployment that is deleted, or the account that forgets all responses."""
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,7 @@ class _Player:
         self.answers: dict[int, Any] = {}
         """By number of the call: the response that it got."""
         self.over: dict[int, asyncio.Event] = {}
+        self.accounts: dict[str, Account] = {}
         self.histories: dict[int, tuple[str, ...]] = {}
         self.answered = 0
         self.errors: dict[str, int] = {}
@@ -141,7 +142,7 @@ class _Player:
 
     def _network(self) -> WatchedNetwork:
         world = self.world
-        accounts = {name: Account(name) for name in dict.fromkeys(one.account for one in world.everywhere)}
+        accounts = self.accounts = {one.account: Account(one.account) for one in world.everywhere}
         return WatchedNetwork(
             [
                 AccountRegion(Service(one.id, one.model, seed=world.seed), accounts[one.account], seed=world.seed)
@@ -180,6 +181,8 @@ class _Player:
             seen.budgets.of(name).earn(loop.time(), len(router._fleet.deployments))
         if change.kind == "close":
             await router.aclose()
+        elif change.kind == "forget":
+            self.accounts[change.id].forget()
         elif change.kind == "delete":
             router.delete_deployment(change.id)
         elif change.kind == "replace":

@@ -1,5 +1,6 @@
 """What is looked at after every step of the event loop, at the end of each call, and at the end of a world."""
 
+import re
 from typing import Any, Literal
 
 from tests.simulation import models
@@ -7,6 +8,7 @@ from tests.simulation.invariants import LATE, Facts, Invariants
 from tests.simulation.watching import Violation, WatchedNetwork
 from turnout.errors import APIError, NoDeploymentAvailable, PinnedUnavailable, TurnoutError
 
+_RAW = re.compile(r"resp_[0-9a-f]{48}")
 _SLICE = 2.0
 """Seconds after which the first in line looks by itself: nobody tells it what becomes free of a provider's budget."""
 
@@ -111,6 +113,8 @@ class Steps:
     def _check_error(self, facts: Facts, error: BaseException, now: float) -> None:
         if not isinstance(error, TurnoutError):
             raise Violation(f"call {facts.number} ended with {error!r}, which is no TurnoutError") from error
+        if _RAW.search(str(error)):
+            raise Violation(f"call {facts.number} was told an id that only its account knows: {error}")
         if facts.told["CallFinished"] != 1 and facts.exchanges:
             raise Violation(f"call {facts.number} failed, and was reported {facts.told['CallFinished']} times")
         if isinstance(error, APIError) and facts.exchanges and len(error.attempts) > len(facts.exchanges):

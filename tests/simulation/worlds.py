@@ -270,6 +270,8 @@ def _changes(rng: Random, places: Sequence[Place], absent: Sequence[Place], seco
             found.append(Change(_moment(rng, seconds), "replace", tuple(kept)))
     if _maybe(rng, 0.1):
         found.append(Change(_moment(rng, seconds), "close"))
+    if _maybe(rng, 0.2):
+        found.append(Change(_moment(rng, seconds), "forget", id=rng.choice(places).account))
     return found
 
 
