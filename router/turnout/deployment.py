@@ -23,6 +23,8 @@ class Health:
     """Consecutive failures."""
     failing_since: float = 0.0
     """When the first of them was."""
+    failed_start: float = -inf
+    """When the latest attempt began that failed."""
     success: float = 1.0
     """Moving success rate."""
     samples: int = 0

@@ -39,7 +39,7 @@ class CooldownPolicy:
     success_rate: float = 0.8
     min_samples: int = 10
     base: float = 10.0
-    cap: float = 48.0
+    cap: float = 44.0
     auth_pause: float = 60.0
     """Pause after a second refusal of the deployment's own credentials in a row."""
     slow_start: float = 20.0

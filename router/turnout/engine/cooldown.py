@@ -92,10 +92,14 @@ def begin(deployment: Deployment, *, probe: bool, now: float) -> bool:
     return True
 
 
-def record_success(deployment: Deployment, *, probe: bool, now: float) -> None:
-    """A complete answer."""
+def record_success(deployment: Deployment, *, probe: bool, now: float, started: float | None = None) -> None:
+    """A complete answer to an attempt that began at `started` (None: just now).
+
+    It says how the deployment was when the attempt began: a long answer that ends during an outage is no sign of life.
+    """
     health = deployment.health
-    health.failures = health.auth_failures = 0
+    if started is None or started > health.failed_start:
+        health.failures = health.auth_failures = 0
     health.last_success = now
     health.samples += 1
     health.success += (1.0 - health.success) * _ALPHA
@@ -129,6 +133,7 @@ def record_failure(
     elif outcome in ("deployment", "provider"):
         _count(deployment, kind, now)
         health.failed_in = max(failure.seconds, health.failed_in / 2)
+        health.failed_start = max(now - failure.seconds, health.failed_start)
         if policy.enabled and (probe or _should_open(deployment, kind, policy)):
             _open(deployment, failure, policy, now, rng)
 

@@ -16,7 +16,7 @@ def settle_success(lease: Lease, fleet: Fleet, now: float, tokens_in: int | None
     """Gives a deployment back after a complete answer."""
 
     def record(deployment: Deployment) -> None:
-        cooldown.record_success(deployment, probe=lease.probe, now=now)
+        cooldown.record_success(deployment, probe=lease.probe, now=now, started=lease.started)
         if fleet.providers.ill:
             fleet.providers.served(deployment.spec.provider, now)
         cooldown.record_latency(deployment, now - lease.started, tokens_out, first_event=False, now=now)

@@ -73,10 +73,7 @@ class Adaptive:
         return chosen
 
     def badness(self, one: Deployment, group: Group, now: float) -> float:
-        """How slow and faulty it is; 1 for one like the others.
-
-        What was before the breaker closed again is forgiven: its slow start is the penalty.
-        """
+        """How slow and faulty it is; 1 for one like the others."""
         known = self._known(one, group, now)
         doubt = known.doubt(self.policy, now)
         return known.slowness(group, self.policy, doubt, now) * self._faults(one, known, doubt)
@@ -84,7 +81,7 @@ class Adaptive:
     def _faults(self, one: Deployment, known: Standing, doubt: float) -> float:
         """What its failures multiply its slowness by."""
         policy, health = self.policy, one.health
-        if not policy.error_weight or (health.recovered_at is not None and known.updated <= health.recovered_at):
+        if not policy.error_weight or _is_forgiven(one, known):
             return 1.0
         over = max(known.error_rate(doubt) - policy.error_allowance, 0.0)
         return (1.0 + policy.error_weight * over) * max(health.failures, 1)
@@ -137,6 +134,9 @@ class Adaptive:
         group = self._group(deployment)
         doubt = known.doubt(self.policy, seen.now)
         was_bad = known.usual(group, doubt) * self._faults(deployment, known, doubt) > self.policy.bad
+        was_bad = was_bad and seen.started > deployment.health.failed_start
+        if _is_forgiven(deployment, known):
+            known.forgive(known.since)
         known.fade(self.policy.tau, seen.now)
         known.attempts += 1
         if seen.outcome == "ok":
@@ -168,3 +168,9 @@ class Adaptive:
         times.learn(expected, seconds, slow)
         times.fit.learn(tokens_in, tokens_out, seconds * min(max(group.slow / slow, 0.5), 2.0))
         relate(group, known, begun.load, seconds / expected)
+
+
+def _is_forgiven(one: Deployment, known: Standing) -> bool:
+    """True if its breaker has closed again, and nothing has been heard of it since: its slow start is the penalty."""
+    recovered = one.health.recovered_at
+    return recovered is not None and known.updated <= recovered

@@ -13,7 +13,7 @@ from turnout.strategies.prediction import Fit
 
 _LEAST_LEFT = 0.95
 """What an answer keeps of its weight, at least, when the next one comes: twenty answers are always remembered."""
-_BELIEF = 1.0
+_BELIEF = 2.0
 """Answers that count as evidence for a deployment like the group's others."""
 _ATTEMPTS = 5.0
 """Attempts without a failure that count as evidence for every deployment."""
