@@ -49,4 +49,3 @@ ABLATIONS: Mapping[str, tuple[Patch | None, type[Adaptive]]] = {
     "no panic probe": (_cooled(panic_interval=inf), Adaptive),
 }
 """By what is left out: how the Router is changed, and its strategy."""
-

@@ -38,9 +38,7 @@ def figures(scenario: Scenario, outcomes: Sequence[Outcome]) -> Figures:
     start, end = scenario.window
     within = [one for one in outcomes if start <= one.at < end]
     summary = summarise(outcomes, window=scenario.window)
-    slow = sorted(
-        one.seconds / nominal(Arrival(0.0, one.prompt_tokens, one.output_tokens)) for one in within if one.ok
-    )
+    slow = sorted(one.seconds / nominal(Arrival(0.0, one.prompt_tokens, one.output_tokens)) for one in within if one.ok)
     sent = sum(start <= attempt.at < end for one in outcomes for attempt in one.tries)
     failed = sum(attempt.outcome not in NO_FAILURE for one in within for attempt in one.tries)
     recovered = None

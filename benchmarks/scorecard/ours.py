@@ -1,7 +1,7 @@
 """Plays a scenario with the real Router in virtual time."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.scorecard.scenario import ATTEMPT_TIMEOUT, DEADLINE, RETRIES, Scenario
@@ -17,12 +17,25 @@ from turnout.sim.traffic import Arrival
 _PROSE = "x" * 1_000_000
 
 
-def play(scenario: Scenario, seed: int, strategy: Any = "adaptive", **settings: Any) -> list[Outcome]:
-    """What became of each call."""
-    return run(_play(scenario.with_seed(seed), seed, strategy, settings))
+def play(
+    scenario: Scenario,
+    seed: int,
+    strategy: Any = "adaptive",
+    *,
+    patch: Callable[[SimulatedRouter], None] | None = None,
+    **settings: Any,
+) -> list[Outcome]:
+    """What became of each call. `patch` changes each Router before the first one."""
+    return run(_play(scenario, seed, strategy, patch, settings))
 
 
-async def _play(scenario: Scenario, seed: int, strategy: Any, settings: Mapping[str, Any]) -> list[Outcome]:
+async def _play(
+    scenario: Scenario,
+    seed: int,
+    strategy: Any,
+    patch: Callable[[SimulatedRouter], None] | None,
+    settings: Mapping[str, Any],
+) -> list[Outcome]:
     services = scenario.services(seed)
     network = VirtualNetwork([PlainRegion(one, seed=seed) for one in services.values()])
     routers = [
@@ -38,6 +51,8 @@ async def _play(scenario: Scenario, seed: int, strategy: Any, settings: Mapping[
         )
         for worker in range(scenario.workers)
     ]
+    for router in routers if patch is not None else ():
+        patch(router)
     faults = asyncio.ensure_future(follow(scenario.changes(), services))
     joining = [asyncio.ensure_future(_join(scenario, name, at, routers)) for name, at in scenario.joins.items()]
     loop = asyncio.get_running_loop()
@@ -78,7 +93,7 @@ async def _call(router: SimulatedRouter, arrival: Arrival, *, wrong: bool) -> Ou
     words = str(arrival.output_tokens)
     metadata = {"words": words, "mistake": "yes"} if wrong else {"words": words}
     prompt = _PROSE[: arrival.prompt_tokens * 4]
-    done = Outcome(begun, 0.0, False, arrival.prompt_tokens, arrival.output_tokens)
+    done = Outcome(begun, 0.0, ok=False, prompt_tokens=arrival.prompt_tokens, output_tokens=arrival.output_tokens)
     try:
         response = await router.aresponses(
             "gpt", prompt, metadata=metadata, max_output_tokens=max(arrival.output_tokens, 16)

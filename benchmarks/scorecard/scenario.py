@@ -1,4 +1,4 @@
-"""One scenario of the scorecard: traffic, regions and what happens to them; the same for every router that is judged."""
+"""One scenario of the scorecard: traffic, regions and what happens to them; the same for every router."""
 
 import random
 from collections.abc import Mapping, Sequence
