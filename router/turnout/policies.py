@@ -64,7 +64,7 @@ class AdaptivePolicy:
     forgotten: float = 30.0
     """Seconds without an answer after which what is known of a deployment counts a third as much."""
     alike: float = 1.1
-    """Deployments no worse than the best by this factor share the load evenly: a smaller difference is mostly chance."""
+    """Deployments no worse than the best by this factor share the load evenly: less is mostly chance."""
     bad: float = 1.5
     """From this factor on a deployment gets no calls but those that find out whether it is still bad."""
     patience: float = 40.0

@@ -41,6 +41,15 @@ class Learns(Protocol):
 
 
 @runtime_checkable
+class Compares(Protocol):
+    """The optional part of a strategy that knows how deployments compare: a prompt cache is not worth any wait."""
+
+    def comparable(self, candidates: Sequence[Deployment], now: float) -> Sequence[Deployment]:
+        """The candidates that are not much slower or more faulty than the best of them; at least one."""
+        ...
+
+
+@runtime_checkable
 class PreCallCheck(Protocol):
     """Says which deployments are unfit for a call, and why.
 

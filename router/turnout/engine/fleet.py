@@ -14,18 +14,18 @@ from turnout.context import Call, Observation, Pick, estimate_tokens
 from turnout.deployment import Deployment, ModelGroup
 from turnout.engine import budget, cooldown, probing
 from turnout.engine.blocked import why_blocked
-from turnout.engine.leases import Blocked, Destination, Lease, QueueKey, Ticket, Tries
+from turnout.engine.leases import Blocked, Destination, Lease, Ticket, Tries
 from turnout.engine.port import Waiter
 from turnout.engine.preference import preferred
 from turnout.engine.providers import Providers
-from turnout.engine.queues import Queues
+from turnout.engine.queues import Queues, queue_key
 from turnout.engine.ready import bring_back, reindex, unready
 from turnout.engine.tiers import tiers
 from turnout.errors import TurnoutError
 from turnout.limits.book import LimitBook
 from turnout.limits.quota import Usage
 from turnout.policies import BudgetPolicy, CooldownPolicy, WaitPolicy
-from turnout.protocols import Applies, Learns, PreCallCheck, Strategy
+from turnout.protocols import Applies, Compares, Learns, PreCallCheck, Strategy
 
 if TYPE_CHECKING:  # data of the configuration layer, needed for annotations only
     from turnout.config import DeploymentSpec
@@ -52,6 +52,7 @@ class Fleet:
         self.domains: dict[str, list[Deployment]] = {}
         self.strategy = strategy
         self._learner = strategy if isinstance(strategy, Learns) else None
+        self._compares = strategy if isinstance(strategy, Compares) else None
         self.checks = tuple(checks)
         self._checks = [(one, one if isinstance(one, Applies) else None) for one in checks]
         self.cooldown = cooldown_policy
@@ -130,7 +131,8 @@ class Fleet:
 
     def _count(self, group: ModelGroup, deployment: Deployment, by: int) -> None:
         """Notes that a share came or went, and with it what affinity keys thought best."""
-        share = _share(deployment.spec)
+        spec = deployment.spec
+        share = spec.weight, spec.rpm, spec.tpm
         group.shares[share] += by
         if not group.shares[share]:
             del group.shares[share]
@@ -210,8 +212,10 @@ class Fleet:
         key = pick.call.affinity
         if len(fit) == 1:
             return fit[0], key is not None
-        if key is not None and (first := preferred(fit, key, group)) is not None:
-            return first, True
+        if key is not None:
+            near = self._compares.comparable(fit, pick.now) if self._compares is not None and key.bounded else fit
+            if (first := preferred(near, key, group)) is not None:
+                return first, True
         chosen = self.strategy.pick(fit, pick)
         looked_for = len(fit) <= _CHECKED or pick.call.regions
         if self.deployments.get(chosen.id) is not chosen or (looked_for and chosen not in fit):
@@ -362,7 +366,7 @@ class Fleet:
         Raises NoDeploymentAvailable if too many are waiting already.
         """
         with self._lock:
-            return self._queues.join(_queue_key(destination, call), waiter)
+            return self._queues.join(queue_key(destination, call), waiter)
 
     def leave(self, ticket: Ticket) -> None:
         """Gives the place up, served or not; the next in line looks again."""
@@ -387,16 +391,7 @@ class Fleet:
     def _is_turn(self, destination: Destination, call: Call, ticket: Ticket | None) -> bool:
         if not self._queues.waiting:
             return True
-        return self._queues.head(_queue_key(destination, call)) in (None, ticket)
+        return self._queues.head(queue_key(destination, call)) in (None, ticket)
 
     def _wake(self, group: str) -> None:
         self._queues.wake(group)
-
-
-def _queue_key(destination: Destination, call: Call) -> QueueKey:
-    only = None if destination.only is None else tuple(one.id for one in destination.only)
-    return destination.group.name, call.pin, only, call.regions, call.tags
-
-
-def _share(spec: "DeploymentSpec") -> tuple[float | None, int | None, int | None]:
-    return spec.weight, spec.rpm, spec.tpm

@@ -99,7 +99,7 @@ class Journey:
         return [one for one in found if one.group.name not in self.visited]
 
     def spares(self, rules: Rules, kind: Kind | None) -> list[Destination]:
-        """The fallbacks still to come: those found for an earlier failure, those for one of this kind, those put off."""
+        """The fallbacks to come: those found for an earlier failure, those for one of this kind, those put off."""
         put_off = [one for one in self.chain[1:] if one.group.name in self.visited]
         fresh = [one for one in self.chain[1:] if one.group.name not in self.visited]
         names = {one.group.name for one in fresh}

@@ -2,7 +2,8 @@
 
 from collections import deque
 
-from turnout.engine.leases import QueueKey, Ticket
+from turnout.context import Call
+from turnout.engine.leases import Destination, QueueKey, Ticket
 from turnout.engine.port import Waiter
 from turnout.errors import NoDeploymentAvailable
 
@@ -64,3 +65,9 @@ class Queues:
                     queue[0].waiter.wake()
         for waiter in self._watchers.get(group, ()):
             waiter.wake()
+
+
+def queue_key(destination: Destination, call: Call) -> QueueKey:
+    """What calls have in common that could use the same deployments."""
+    only = None if destination.only is None else tuple(one.id for one in destination.only)
+    return destination.group.name, call.pin, only, call.regions, call.tags

@@ -72,6 +72,15 @@ class Adaptive:
                     chosen = one
         return chosen
 
+    def comparable(self, candidates: Sequence[Deployment], now: float) -> Sequence[Deployment]:
+        """See Compares: those that are less than one and a half times as bad as the best."""
+        if len(candidates) > SCAN:
+            return candidates
+        group = self._group(candidates[0])
+        bad = [self.badness(one, group, now) for one in candidates]
+        limit = min(bad) * self.policy.bad
+        return [one for one, value in zip(candidates, bad, strict=True) if value <= limit]
+
     def badness(self, one: Deployment, group: Group, now: float) -> float:
         """How slow and faulty it is; 1 for one like the others."""
         known = self._known(one, group, now)
