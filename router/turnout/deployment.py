@@ -81,13 +81,11 @@ class Deployment:
         """None if there are none, which spares a call the look. Made by the fleet's book of limits."""
         self.spec = spec
         self.share = 1.0
-        """Its part of the group's calls, relative to the others': `weight`, else `rpm`, else `tpm`, else 1."""
-        self.configure(spec)
+        """Its part of the group's calls, relative to the others' (`engine/shares.py`)."""
 
     def configure(self, spec: "DeploymentSpec") -> None:
         """Takes a new specification and keeps the live state."""
         self.spec = spec
-        self.share = float(spec.rpm or spec.tpm or 1) if spec.weight is None else spec.weight
 
     @property
     def domain(self) -> str:
@@ -138,6 +136,8 @@ class ModelGroup:
         default_factory=Counter[tuple[float | None, int | None, int | None]]
     )
     """How many members have which weight, rpm and tpm; kept so that no strategy has to look at all of them."""
+    unit: tuple[str | None, float] = (None, 1.0)
+    """Which of the three the members' shares are measured in, and what stands in for it where a row does not say."""
     favourites: OrderedDict[bytes, Sequence[Deployment]] = field(
         default_factory=OrderedDict[bytes, "Sequence[Deployment]"]
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from turnout.context import Call, Observation, Pick, estimate_tokens
 from turnout.deployment import Deployment, ModelGroup
-from turnout.engine import budget, cooldown, probing
+from turnout.engine import budget, cooldown, probing, shares
 from turnout.engine.blocked import why_blocked
 from turnout.engine.leases import Blocked, Destination, Lease, Ticket, Tries
 from turnout.engine.port import Waiter
@@ -76,10 +76,10 @@ class Fleet:
             known = self.deployments.get(spec.id)
             if known is not None and (known.spec.model_group, known.domain) == (spec.model_group, spec.domain):
                 group = self.groups[spec.model_group]
-                self._count(group, known, -1)
+                shares.count(group, known, -1)
                 known.configure(spec)
                 self._limit(known)
-                self._count(group, known, 1)
+                shares.count(group, known, 1)
                 unready(group, known)
                 reindex(group, known, now)
                 self._wake(group.name)
@@ -93,7 +93,7 @@ class Fleet:
                 group = ModelGroup(spec.model_group, budget.new_budget(self.budget, now))
                 self.groups[group.name] = group
             group.members.append(deployment)
-            self._count(group, deployment, 1)
+            shares.count(group, deployment, 1)
             self.deployments[deployment.id] = deployment
             self.domains.setdefault(deployment.domain, []).append(deployment)
             reindex(group, deployment, now)
@@ -114,7 +114,7 @@ class Fleet:
         self.limits.close(deployment.id, deployment.limits)
         unready(group, deployment)
         group.members.remove(deployment)
-        self._count(group, deployment, -1)
+        shares.count(group, deployment, -1)
         del self.deployments[deployment.id]
         peers = self.domains[deployment.domain]
         peers.remove(deployment)
@@ -128,15 +128,6 @@ class Fleet:
     def _limit(self, deployment: Deployment) -> None:
         spec = deployment.spec
         deployment.limits = self.limits.open(spec.id, spec.provider, spec.quotas, spec.prices, deployment.limits)
-
-    def _count(self, group: ModelGroup, deployment: Deployment, by: int) -> None:
-        """Notes that a share came or went, and with it what affinity keys thought best."""
-        spec = deployment.spec
-        share = spec.weight, spec.rpm, spec.tpm
-        group.shares[share] += by
-        if not group.shares[share]:
-            del group.shares[share]
-        group.favourites.clear()
 
     # --- choosing
 

@@ -13,6 +13,8 @@ from turnout.strategies.standing import Group, Standing, rate_after, relate
 _LEAST_PACE = 0.1
 _PROVEN = 20
 """Answers in a group after which a deployment that joins starts slowly."""
+_LITTLE = 0.1
+"""Seconds that a prompt cache is always worth."""
 _SAYS_NOTHING = (None, "caller", "throttle", "cancelled")
 
 
@@ -73,12 +75,13 @@ class Adaptive:
         return chosen
 
     def comparable(self, candidates: Sequence[Deployment], now: float) -> Sequence[Deployment]:
-        """See Compares: those that are less than one and a half times as bad as the best."""
+        """See Compares: those that are less than one and a half times as bad as the best, or cost little time."""
         if len(candidates) > SCAN:
             return candidates
         group = self._group(candidates[0])
         bad = [self.badness(one, group, now) for one in candidates]
-        limit = min(bad) * self.policy.bad
+        best = min(bad)
+        limit = max(best * self.policy.bad, best + _LITTLE / group.unary.typical)
         return [one for one, value in zip(candidates, bad, strict=True) if value <= limit]
 
     def badness(self, one: Deployment, group: Group, now: float) -> float:
