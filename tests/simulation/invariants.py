@@ -6,14 +6,14 @@ what is checked against them.
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any
 
 from tests.simulation import models
+from tests.simulation.facts import Choice, Facts
 from tests.simulation.models import Budgets, Ledger, Waiting
-from tests.simulation.plans import Place, PlannedCall, World
+from tests.simulation.plans import Place, World
 from tests.simulation.watching import CALL, End, Exchange, Log, Observer, Violation
 from turnout.context import AttemptFinished, Call, CallFinished
 from turnout.deployment import Deployment
@@ -26,65 +26,6 @@ LATE = 0.01
 """Virtual seconds by which a call may end after its deadline."""
 _MOST_ANNOUNCED = 8
 _HEALTH_OF_CLOSED = {"failures": 0, "success": 1.0, "samples": 0, "open_until": None, "auth_failures": 0}
-
-
-@dataclass(eq=False)
-class Facts:
-    """What is known of one call from outside."""
-
-    planned: PlannedCall
-    started: float
-    deadline: float
-    open_ended: bool
-    regions: Sequence[Sequence[str]]
-    account: str | None = None
-    """The account that made the response that it refers to."""
-    there: bool = True
-    """That account had a deployment when the call began."""
-    history: tuple[str, ...] = ()
-    """What was said before, oldest first: what a continuation elsewhere has to contain."""
-    previous: str | None = None
-    """The id of that response, as the caller knows it."""
-    call: Call | None = None
-    leases: dict[Lease, Exchange | None] = field(default_factory=dict)
-    exchanges: list[Exchange] = field(default_factory=list)
-    groups: set[str] = field(default_factory=set)
-    """Model groups that it was sent to."""
-    failed_groups: set[str] = field(default_factory=set)
-    free_pass: bool = False
-    """Its last failure was an announced throttle."""
-    announced: int = 0
-    moved: bool = False
-    failures: Counter[str] = field(default_factory=Counter)
-    """By model group; without those announced."""
-    leaving: bool = False
-    """Its caller gave up, or let go of the stream."""
-    first_output: bool = False
-    ends: int = 0
-    told: Counter[str] = field(default_factory=Counter)
-    """Telemetry, by kind of event."""
-
-    @property
-    def number(self) -> int:
-        return self.planned.number
-
-
-class Choice(NamedTuple):
-    """What could have been chosen, looked at before the fleet does."""
-
-    facts: Facts
-    destination: Destination
-    call: Call
-    tries: Tries
-    able: list[Deployment]
-    """Those that may and surely can take the call now: their breakers are closed."""
-    half: list[Deployment]
-    """Those that could, as the one probe of a breaker that is half-open, or after a probe that has lasted long."""
-    resting: list[Deployment]
-    """Those that may, and could be probed for want of any other."""
-    free: set[str]
-    turn: bool
-    hedge: bool
 
 
 class Invariants(Observer):
@@ -183,10 +124,10 @@ class Invariants(Observer):
         if not self.world.settings.get("transcripts") or barred:
             raise Violation(f"call {number} lost its previous_response_id on the way to {region}")
         said, at = json.dumps(body.get("input")), 0
-        for marker in (*facts.history, _marker(number)):
-            at = said.find(marker, at)
+        for one in (*facts.history, marker(number)):
+            at = said.find(one, at)
             if at < 0:
-                raise Violation(f"call {number} was continued at {region} without {marker!r} of its history")
+                raise Violation(f"call {number} was continued at {region} without {one!r} of its history")
 
     def ended(self, exchange: Exchange, end: End) -> None:
         now = self.now()
@@ -213,7 +154,8 @@ class Invariants(Observer):
         head = self._head(destination, call)
         free = {one.id for one in may if models.is_free(one, now)}
         turn = head is None or head is ticket
-        return Choice(facts, destination, call, tries, able, half, resting, free, turn, hedge)
+        last_panic = destination.group.last_panic.get(call.pin)
+        return Choice(facts, destination, call, tries, able, half, resting, free, turn, hedge, last_panic)
 
     def _is_half_open(self, one: Deployment, now: float) -> bool:
         """Its rest is over and nobody probes it, or its probe of this rest has lasted so long that it is good news."""
@@ -249,7 +191,7 @@ class Invariants(Observer):
             self.probed[one] = now
         if last_resort and before.able and not before.tries.made and before.turn:
             raise Violation(f"call {number} probes {one.id} while {before.able[0].id} is well")
-        slot = before.destination.group.last_panic.get(before.call.pin) == now and lease.probe and panic
+        slot = before.destination.group.last_panic.get(before.call.pin) != before.last_panic
         if slot or last_resort:
             last = self.panics.get((group, before.call.pin), -inf)
             if now < last + self.cooldown.panic_interval - 1e-6:
@@ -427,7 +369,7 @@ class Invariants(Observer):
         self.facts[CALL.get()].told[type(event).__name__] += 1
 
 
-def _marker(number: int) -> str:
+def marker(number: int) -> str:
     return f"[{number}]"
 
 

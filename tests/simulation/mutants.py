@@ -40,6 +40,8 @@ class Mutant:
         *classes, name = path.split(".")
         for one in classes:
             owner = getattr(owner, one)
+        if name not in owner.__dict__:
+            raise LookupError(f"{self.name}: there is no {self.where} any more; say where this bug would be now")
         original = owner.__dict__[name]
         mutated = self._mutated(original, name)
         holders = [owner] if classes else _holders(name, original)
@@ -123,7 +125,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("a call that ends wakes nobody", f"{_FLEET}release", "self._wake(deployment.spec.model_group)", "pass"),
     Mutant("a deployment that is added wakes nobody", f"{_FLEET}add", "self.deployments[deployment.id] = deployment", "self.deployments[deployment.id] = deployment; self._queues, kept = type(self._queues)(9), self._queues; self._wake = lambda name: None; self._queues = kept"),
     Mutant("new calls go past those who wait", f"{_FLEET}_is_turn", "in (None, ticket)", "is not self"),
-    Mutant("room that an answer tells of wakes nobody", f"{_FLEET}heard", "wake=True", "wake=False"),
+    Mutant("room that an answer tells of wakes nobody", f"{_FLEET}answering", "wake=True", "wake=False"),
     Mutant("calls to one deployment stand in the group's line", "engine.fleet:_queue_key", "call.pin, only,", "call.pin, None,"),
     Mutant("who waits for a probe asks a hundred times a second", "engine.blocked:_look", "max(probed_at, again_at, cooldown.room_at(one, tries.size, now))", "next_panic"),
     # limits

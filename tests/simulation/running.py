@@ -8,7 +8,8 @@ from random import Random
 from typing import Any
 
 from tests.simulation.accounts import Account, AccountRegion
-from tests.simulation.invariants import Facts, Invariants, _marker
+from tests.simulation.facts import Facts
+from tests.simulation.invariants import Invariants, marker
 from tests.simulation.plans import Change, PlannedCall, World
 from tests.simulation.steps import Steps
 from tests.simulation.watching import CALL, Log, Violation, WatchedFleet, WatchedLoop, WatchedNetwork, lines
@@ -239,7 +240,7 @@ class _Player:
             self.answered += 1
             if facts.planned.operation == "create" and what.status == "completed":
                 self.answers[number] = what
-                self.histories[number] = (*facts.history, _marker(number))
+                self.histories[number] = (*facts.history, marker(number))
         self.steps.called(facts, ending, what, now)
         self.over[number].set()
 
@@ -294,7 +295,7 @@ class _Player:
         metadata = {"call": str(planned.number), "words": str(planned.words)}
         if planned.mistake:
             metadata["mistake"] = "yes"
-        text = _marker(planned.number).ljust(planned.characters, ".")
+        text = marker(planned.number).ljust(planned.characters, ".")
         result: Any = await router.aresponses(
             planned.model,
             text,

@@ -4,7 +4,8 @@ import re
 from typing import Any, Literal
 
 from tests.simulation import models
-from tests.simulation.invariants import LATE, Facts, Invariants
+from tests.simulation.facts import Facts
+from tests.simulation.invariants import LATE, Invariants
 from tests.simulation.watching import Violation, WatchedNetwork
 from turnout.errors import APIError, NoDeploymentAvailable, PinnedUnavailable, TurnoutError
 

@@ -99,7 +99,7 @@ def _service(rng: Random, tight: float) -> ServiceModel:
         factor=rng.choice((0.5, 1.0, 1.0, 2.0, 5.0)),
         concurrency=rng.choice((1, 2, 4)) if _maybe(rng, tight) else None,
         output_tokens_per_second=rng.choice((50.0, 200.0)) if _maybe(rng, tight / 3) else None,
-        tpm=rng.choice((500.0, 2000.0)) if ptu or _maybe(rng, tight / 2) else None,
+        tpm=rng.choice((500.0, 1500.0, 6000.0)) if ptu or _maybe(rng, tight) else None,
         rpm=rng.choice((6.0, 20.0)) if _maybe(rng, tight / 2) else None,
         burst=rng.choice((10.0, 60.0)),
         ptu=ptu,
@@ -192,7 +192,7 @@ def _calls(rng: Random, places: Sequence[Place], settings: dict[str, Any], secon
     bursts = [rng.uniform(0.0, seconds) for _ in range(rng.randint(1, 3))]
     share = rng.choice((0.0, 0.3, 0.7))
     """Of calls that come in bursts."""
-    streams = rng.choice((0.0, 0.3, 0.6))
+    streams = rng.choice((0.0, 0.3, 0.8))
     moments = [
         rng.choice(bursts) + rng.expovariate(3.0) if _maybe(rng, share) else rng.uniform(0.0, seconds)
         for _ in range(count)
