@@ -173,13 +173,14 @@ class Adaptive:
         expected = times.fit.seconds(tokens_in, tokens_out)
         if was_bad and seconds < self.policy.bad * expected:
             known.forgive(-inf if seen.probe else seen.now)
-        known.ratios += seconds / expected
+        ratio = seconds / expected
+        known.ratios += ratio
         known.answers += 1
+        group.slow += (ratio - group.slow) * rate_after(group.answers)
         slow = known.usual(group, 1.0)
-        group.slow += (slow - group.slow) * rate_after(group.answers)
         times.learn(expected, seconds, slow)
         times.fit.learn(tokens_in, tokens_out, seconds * min(max(group.slow / slow, 0.5), 2.0))
-        relate(group, known, begun.load, seconds / expected)
+        relate(group, known, begun.load, ratio)
 
 
 def _is_forgiven(one: Deployment, known: Standing) -> bool:
