@@ -21,6 +21,8 @@ TOKENS = (500, 200)
 SECONDS = 4.5
 """What a call takes on a deployment that does nothing else, but for its luck."""
 DEADLINE = 600.0
+_SPREAD = 0.1
+"""So little that chance alone makes no deployment look a tenth worse than another."""
 
 
 @dataclass
@@ -112,7 +114,7 @@ class World:
         name = lease.deployment.id
         nature = self.natures[name]
         seconds = SECONDS * nature.factor * lease.deployment.in_flight**nature.exponent
-        seconds *= self._luck.lognormvariate(0.0, 0.25)
+        seconds *= self._luck.lognormvariate(0.0, _SPREAD)
         fails = self._luck.random() < nature.errors
         self._begun += 1
         ends = self.time + (inf if nature.silent else 0.05 if fails else seconds)
