@@ -75,7 +75,7 @@ class AdaptivePolicy:
     """By how much the score rises with the error rate; 0: errors are left to the circuit breaker."""
     error_allowance: float = 0.02
     """Error rate that costs nothing."""
-    least_exponent: float = 0.04
+    least_exponent: float = 0.03
     """Weight of a deployment's own load where load does not slow it down (hosted APIs)."""
     most_exponent: float = 1.0
     """Weight of its own load where twice the load takes twice as long (a server of one's own)."""
