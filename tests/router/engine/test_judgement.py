@@ -135,3 +135,68 @@ def test_a_hook_that_awaits_is_refused_in_the_sync_api() -> None:
 
     with pytest.raises(AsyncHookInSyncCall, match="use the async method"):
         run_without_loop(hook())
+
+
+def open_for(one: Deployment, now: float, seconds: float, seed: int, **policy: Any) -> float:
+    """How long it rests after a failed probe that took so long."""
+    failure = cooldown.Failure("deployment", Kind.INTERNAL, seconds)
+    cooldown.record_failure(one, failure, probe=True, now=now, policy=CooldownPolicy(**policy), rng=Random(seed))
+    return (one.health.open_until or 0.0) - now
+
+
+def test_a_pause_is_no_shorter_than_the_deployment_has_been_failing_up_to_the_cap() -> None:
+    for lasted, least, most in ((0.0, 7.5, 10.0), (30.0, 22.5, 30.0), (40.0, 30.0, 40.0), (500.0, 33.0, 44.0)):
+        pauses: list[float] = []
+        for seed in range(200):
+            one = deployment()
+            fail(one, 1000.0, min_samples=1000)
+            pauses.append(open_for(one, 1000.0 + lasted, 0.0, seed))
+        assert least <= min(pauses) + 0.2 < max(pauses) <= most
+        assert max(pauses) - min(pauses) > 0.2 * most, "a quarter of a pause is up to chance"
+
+
+def test_what_failures_took_does_not_count_as_time_that_it_has_been_failing() -> None:
+    """A deployment that hangs fails for as long as its callers wait: that says nothing of how long it will."""
+    one = deployment()
+    failure = cooldown.Failure("deployment", Kind.TIMEOUT, 30.0)
+    for now in (1030.0, 1031.0):
+        cooldown.record_failure(one, failure, probe=False, now=now, policy=CooldownPolicy(), rng=Random(1))
+    assert 5.0 <= open_for(one, 1061.0, 0.1, 1) <= 10.0
+
+
+def test_a_probe_that_hangs_counts_half_and_a_pause_is_never_shorter_than_the_first() -> None:
+    quick, hung, forever = deployment(), deployment(), deployment()
+    for one in (quick, hung, forever):
+        one.health.trips, one.health.failures, one.health.failing_since = 2, 5, 1000.0
+    assert open_for(quick, 1000.0, 0.0, 1) == pytest.approx(open_for(hung, 1000.0, 30.0, 1) * 40.0 / 25.0)
+    assert 7.5 <= open_for(forever, 1000.0, 600.0, 1) <= 10.0
+
+
+def test_a_configured_pause_is_kept_to_the_second() -> None:
+    one = deployment(cooldown_time=3.0)
+    one.health.trips, one.health.failures, one.health.failing_since = 6, 9, 0.0
+    assert open_for(one, 500.0, 30.0, 1) == 3.0
+
+
+def test_an_answer_that_began_before_the_last_failure_resets_nothing() -> None:
+    one = deployment()
+    for now in (10.0, 11.0, 12.0):
+        fail(one, now)  # each began a tenth of a second before
+    for began_before in (5.0, 11.9):
+        cooldown.record_success(one, probe=False, now=13.0, started=began_before)
+        assert one.health.failures == 3
+    assert one.health.last_success == 13.0
+    cooldown.record_success(one, probe=False, now=14.0, started=11.95)
+    assert one.health.failures == 0
+    fail(one, 15.0)
+    cooldown.record_success(one, probe=False, now=15.0)
+    assert one.health.failures == 0
+
+
+def test_an_attempt_that_began_early_and_fails_late_does_not_move_the_last_failure_back() -> None:
+    one = deployment()
+    fail(one, 50.0)
+    late = cooldown.Failure("deployment", Kind.TIMEOUT, 30.0)
+    cooldown.record_failure(one, late, probe=False, now=51.0, policy=CooldownPolicy(), rng=Random(1))
+    cooldown.record_success(one, probe=False, now=52.0, started=40.0)
+    assert one.health.failures == 2

@@ -1,18 +1,27 @@
 """Probes keep to what limits, providers and budgets allow, and a breaker that opens again holds."""
 
+import asyncio
 from math import inf
 from random import Random
 from typing import Any
 
+import pytest
+
 from tests.router.engine.test_queues import Bell, row
 from turnout.config import parse_model_list
 from turnout.context import Call
-from turnout.deployment import Deployment
-from turnout.engine import cooldown
+from turnout.deployment import Deployment, Health
+from turnout.engine import cooldown, probing
 from turnout.engine.fleet import Fleet
 from turnout.engine.leases import Blocked, Destination, Lease, Tries
+from turnout.errors import TurnoutError
 from turnout.limits.upstream import Remaining
 from turnout.policies import BudgetPolicy, CooldownPolicy, WaitPolicy
+from turnout.sim.clock import run
+from turnout.sim.network import VirtualNetwork
+from turnout.sim.plain_region import PlainRegion
+from turnout.sim.service import Service, ServiceModel
+from turnout.sim.simulated_router import SimulatedRouter
 from turnout.strategies import SimpleShuffle
 from turnout_adapters.kinds import Kind
 
@@ -114,3 +123,33 @@ def test_who_waits_for_a_probe_does_not_ask_again_before_there_can_be_one() -> N
     waits = choose(fleet, 1.0, failed)
     assert isinstance(waits, Blocked)
     assert waits.until == 3.5
+
+
+def test_a_call_with_little_time_left_is_no_probe() -> None:
+    call = Call("create", "gpt", {"input": "x"}, 100.0, 140.0)
+    assert probing.has_time(call, 130.0)
+    assert not probing.has_time(call, 130.1)
+    assert not probing.cut_short(call, 120.0, 130.0)
+    assert probing.cut_short(call, 130.1, 140.0)
+
+
+@pytest.mark.parametrize(("throttled", "failures"), [(0.0, 1), (7.0, 1), (8.0, 0), (9.5, 0)])
+def test_an_attempt_that_its_callers_deadline_cut_short_says_nothing(throttled: float, failures: int) -> None:
+    """The deployment is silent, and free only so many seconds into a call of ten."""
+
+    async def called() -> Health:
+        region = PlainRegion(Service("a", ServiceModel()))
+        assert region.service is not None
+        region.service.change("silent", value=True)
+        async with SimulatedRouter([row("a")], VirtualNetwork([region])) as router:
+            router._fleet.hint("a", asyncio.get_running_loop().time(), throttled, None)
+            with pytest.raises(TurnoutError) as told:
+                await router.aresponses("gpt", "x", timeout=10.0)
+            assert asyncio.get_running_loop().time() == pytest.approx(10.0, abs=0.1)
+            (attempt,) = told.value.attempts
+            assert attempt.outcome == ("deployment" if failures else "cancelled")
+            return router._fleet.deployments["a"].health
+
+    health = run(called())
+    assert health.failures == failures
+    assert (health.success == 1.0) == (failures == 0)
