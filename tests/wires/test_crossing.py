@@ -221,7 +221,7 @@ def test_what_one_provider_cannot_honour_goes_to_one_that_can() -> None:
                 "litellm_params": {"model": "openai/gpt-5", "api_key": "k", "api_base": f"{server.url}/v1"},
             },
         ]
-        with Router(rows) as router:
+        with Router(rows, routing_strategy="simple-shuffle") as router:
             routes = [router.responses("m", "hi", truncation="auto").route for _ in range(12)]
             assert {route.attempts[-1].outcome for route in routes} == {"ok"}
             refused = [attempt for route in routes for attempt in route.attempts[:-1]]
