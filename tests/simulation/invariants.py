@@ -51,6 +51,8 @@ class Invariants(Observer):
         self.all_out: dict[Any, float] = {}
         self.opened: dict[Deployment, float] = {}
         """When its breaker opened last."""
+        self.failed: dict[Deployment, float] = {}
+        """When the latest of the attempts that failed there was sent."""
         self.probed: dict[Deployment, float] = {}
         """When its last probe began."""
         self.broken: Violation | None = None
@@ -311,13 +313,20 @@ class Invariants(Observer):
             if after != allowed:
                 what = "left" if not recorded else f"got a {status}"
                 raise Violation(f"call {number} {what} and the health of {one.id} went from {before} to {after}")
-        elif answered and (one.health.failures or one.health.last_success != now):
+        elif answered and ((one.health.failures and self._is_newer(exchange)) or one.health.last_success != now):
             raise Violation(f"call {number} was answered by {one.id}, which counts {one.health.failures} failures")
         elif not answered and one.health.failures != before["failures"] + 1 and now < facts.deadline - LATE:
             raise Violation(f"call {number} failed at {one.id}, which went from {before} to {after}")
         if lease.probe and one.health.probing:
             raise Violation(f"the probe of {one.id} is over, and it is held to be probed")
-        self._check_breaker(one, now, failed=one.health.failures > before["failures"])
+        failed = one.health.failures > before["failures"]
+        if failed and exchange is not None:
+            self.failed[one] = max(exchange.at, self.failed.get(one, 0.0))
+        self._check_breaker(one, now, failed=failed)
+
+    def _is_newer(self, exchange: Exchange | None) -> bool:
+        """It was sent after all that failed, so that its answer is a sign of life."""
+        return exchange is not None and exchange.at > self.failed.get(exchange.deployment, -1.0) + 1e-6
 
     def _check_throttle(self, one: Deployment, exchange: Exchange | None, now: float) -> None:
         told = None if exchange is None else exchange.retry_after

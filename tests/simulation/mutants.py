@@ -126,7 +126,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("a deployment that is added wakes nobody", f"{_FLEET}add", "self.deployments[deployment.id] = deployment", "self.deployments[deployment.id] = deployment; self._queues, kept = type(self._queues)(9), self._queues; self._wake = lambda name: None; self._queues = kept"),
     Mutant("new calls go past those who wait", f"{_FLEET}_is_turn", "in (None, ticket)", "is not self"),
     Mutant("room that an answer tells of wakes nobody", f"{_FLEET}answering", "wake=True", "wake=False"),
-    Mutant("calls to one deployment stand in the group's line", "engine.fleet:_queue_key", "call.pin, only,", "call.pin, None,"),
+    Mutant("calls to one deployment stand in the group's line", "engine.queues:queue_key", "call.pin, only,", "call.pin, None,"),
     Mutant("who waits for a probe asks a hundred times a second", "engine.blocked:_look", "max(probed_at, again_at, cooldown.room_at(one, tries.size, now))", "next_panic"),
     # limits
     Mutant("limits are not asked", f"{_FLEET}_take", "if limits.room_at(tries.size, now) > now:", "if False:"),
