@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from math import inf
 from os import cpu_count
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = Wanted(given.trace or _default_trace(), given.deployments, given.fault_at, given.skip)
     reference = Path(wanted.trace).name == REFERENCE and given.skip == _SKIP
     try:
-        setting(wanted)
+        if not setting(wanted).calls_under_way():
+            raise ConfigError(
+                f"{wanted.trace}: no call comes within the fault; see --skip and --fault-at", param="trace"
+            )
     except ConfigError as error:
         console.print(str(error), style="red")
         return 2
@@ -101,14 +105,18 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--deployments: from 2 to 16")
     if given.seeds < 1:
         parser.error("--seeds: at least 1")
+    if given.workers < 1:
+        parser.error("--workers: at least 1")
+    if not (0 <= given.skip < inf and 0 <= given.fault_at < inf):
+        parser.error("--skip and --fault-at: seconds, 0 or more")
     return given
 
 
 def _numbers(text: str) -> list[int]:
-    found = [int(part) for part in text.split(",")]
-    if not set(found) <= set(range(1, 18)):
+    parts = [part.strip() for part in text.split(",")]
+    if not set(parts) <= set(map(str, range(1, 18))):
         raise argparse.ArgumentTypeError("scenarios are numbered from 1 to 17")
-    return sorted(set(found))
+    return sorted(set(map(int, parts)))
 
 
 def _default_trace() -> str:

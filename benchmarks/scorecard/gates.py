@@ -29,6 +29,8 @@ class Gate:
         value = getattr(found, self.name)
         if value is None:
             return True
+        if self.name in _OF_ANSWERS and not found.ok:
+            return False  # nobody was answered late, for nobody was answered
         limit = self.limit
         if self.least:
             return round(value, 1) >= min(limit, getattr(oracle, self.name) - (100.0 - limit))
@@ -42,6 +44,7 @@ class Gate:
         return f"{_TOLD[self.name]} {'>=' if self.least else '<='} {self.limit:g}"
 
 
+_OF_ANSWERS = ("p99", "slow_down")
 _TOLD: Mapping[Name, str] = {
     "ok": "ok %",
     "p99": "p99 s",
