@@ -1,5 +1,6 @@
 """Scenarios 1 to 12: the same rules for any traffic, any number of deployments and any time of the fault."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,7 @@ AFTERWARDS = 150.0
 """Seconds that are played after the fault, in which a region recovers."""
 _FOREVER = float("inf")
 _BURST_EVERY, _BURST_SECONDS, _BURST_RATE = 120.0, 15.0, 4
+_MINUTE = 60.0
 _MODEL = ServiceModel()
 
 
@@ -41,16 +43,24 @@ class Setting:
         return [f"region{number}" for number in range(1, self.deployments + 1)]
 
     def calls_under_way(self) -> float:
-        """How many calls are under way at once, on average in the window, at nominal speed (Little's law)."""
-        begin, end = self.window
-        seconds = sum(nominal(one) for one in self.traffic if begin <= one.at < end)
-        return seconds / FAULT_SECONDS
+        """Calls that regions must be able to work on at once: 1.4 times the mean, or a fifth over the busiest minute.
+
+        At nominal speed, by Little's law.
+        """
+        return self._needed(nominal, 1.4, 1.2)
 
     def tokens_per_minute(self) -> float:
-        """Tokens of the calls in the window."""
+        """Tokens per minute that regions must allow: 1.8 times the mean, or half over the busiest minute."""
+        return self._needed(lambda one: one.prompt_tokens + one.output_tokens, 1.8, 1.5) * _MINUTE
+
+    def _needed(self, size: Callable[[Arrival], float], of_mean: float, of_peak: float) -> float:
         begin, end = self.window
-        tokens = sum(one.prompt_tokens + one.output_tokens for one in self.traffic if begin <= one.at < end)
-        return tokens / FAULT_SECONDS * 60.0
+        sizes = [(one.at, size(one)) for one in self.traffic if begin <= one.at < end]
+        minutes: dict[int, float] = defaultdict(float)
+        for at, amount in sizes:
+            minutes[int((at - begin) // _MINUTE)] += amount
+        mean = sum(amount for _, amount in sizes) / FAULT_SECONDS
+        return max(mean * of_mean, max(minutes.values(), default=0.0) / _MINUTE * of_peak)
 
 
 def nominal(one: Arrival) -> float:
@@ -93,14 +103,10 @@ def token_limits(setting: Setting) -> Scenario:
     names = setting.names()
     parts = (1.0, 2.0, 5.0)
     total = sum(parts[at % 3] for at in range(len(names)))
-    most = setting.tokens_per_minute() * _LIMITS
+    most = setting.tokens_per_minute()
     regions = {name: ServiceModel(tpm=most * parts[at % 3] / total) for at, name in enumerate(names)}
     made = _scenario(setting, 3, "TPM 1:2:5, bursts", regions)
     return _with(made, arrivals=_with_bursts(made.arrivals, setting.fault_at), configured=True)
-
-
-_LIMITS = 1.8
-"""Tokens per minute that the regions allow together, relative to the mean of the traffic."""
 
 
 def _with_bursts(arrivals: Sequence[Arrival], start: float) -> list[Arrival]:
@@ -145,7 +151,7 @@ def small_region_joins(setting: Setting) -> Scenario:
     """9: a small cold region is added to regions that just suffice."""
     names = setting.names()
     busy = setting.calls_under_way()
-    each = max(2, round(busy * 1.45 / max(len(names) - 1, 1)))
+    each = max(2, round(busy * 1.04 / max(len(names) - 1, 1)))
     regions = dict.fromkeys(names[:-1], ServiceModel(concurrency=each))
     regions[names[-1]] = ServiceModel(concurrency=max(1, round(each / 5)))
     made = _scenario(setting, 9, "small cold region joins", regions)
@@ -162,7 +168,7 @@ def self_hosted(setting: Setting) -> Scenario:
     names = setting.names()
     parts = (1.0, 2.0, 4.0)
     total = sum(parts[at % 3] for at in range(len(names)))
-    most = setting.calls_under_way() * 1.4
+    most = setting.calls_under_way()
     regions = {
         name: ServiceModel(concurrency=max(1, round(most * parts[at % 3] / total))) for at, name in enumerate(names)
     }
