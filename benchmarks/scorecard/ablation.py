@@ -40,7 +40,7 @@ ABLATIONS: Mapping[str, tuple[Patch | None, type[Adaptive]]] = {
     "time not relative to a call's size": (None, Absolute),
     "no band: any difference counts": (_weighed(alike=1.0), Adaptive),
     "load not learned: exponent 1": (_weighed(least_exponent=1.0), Adaptive),
-    "load not learned: exponent 0.04": (_weighed(most_exponent=0.04), Adaptive),
+    "load not learned: exponent 0.03": (_weighed(most_exponent=0.03), Adaptive),
     "errors left to the breaker": (_weighed(error_weight=0.0), Adaptive),
     "overdue answers not counted": (_weighed(silence=inf), Adaptive),
     "bad deployments never tried": (_weighed(patience=inf, forgotten=1e9), Adaptive),
