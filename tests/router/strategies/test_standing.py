@@ -72,15 +72,15 @@ def test_an_answer_takes_what_began_before_it_out_of_what_is_overdue() -> None:
     world = warm("a", "b")
     world.advance(60.0)
     leases: list[Lease] = []
-    for _ in range(4):
+    for _ in range(5):
         leases.append(world.begin_on("a"))
         world.advance(1.0)
     pending = world.known("a").unary
     assert list(pending.fresh) == [lease.started for lease in leases]
     world.answer(leases[1])
     assert list(pending.fresh) == [lease.started for lease in leases[2:]]
-    world.cancel(leases[2])
-    assert list(pending.fresh) == [leases[3].started]
+    world.cancel(leases[3])
+    assert list(pending.fresh) == [leases[2].started, leases[4].started]
     world.answer(leases[0])
-    assert list(pending.fresh) == [leases[3].started]
-    assert pending.count == 1
+    assert list(pending.fresh) == [leases[2].started, leases[4].started]
+    assert pending.count == 2
