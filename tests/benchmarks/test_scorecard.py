@@ -224,7 +224,20 @@ def test_what_each_scenario_is_about() -> None:
     busy = traffic(rate=20.0)
     places = [one.concurrency or 0 for one in SCENARIOS[12](busy).regions.values()]
     assert [one / places[0] for one in places] == pytest.approx([1.0, 2.0, 4.0], rel=0.1)
-    assert sum(places) == pytest.approx(1.4 * busy.calls_under_way(), abs=2)
+    assert sum(places) == pytest.approx(busy.calls_under_way(), abs=2)
+
+
+def test_regions_suffice_for_the_mean_and_for_the_busiest_minute() -> None:
+    """A call of 100 tokens each way takes over 2 s; the calls before and after the fault do not count."""
+    size, seconds = (100, 100), nominal(Arrival(0.0, 100, 100))
+    steady = Setting([Arrival(at / 2, *size) for at in range(4000)])
+    assert steady.calls_under_way() == pytest.approx(1.4 * 2 * seconds)
+    assert steady.tokens_per_minute() == pytest.approx(1.8 * 120 * 200)
+    rush = [Arrival(480.0 + at / 10, *size) for at in range(600)]
+    peaked = Setting([*steady.traffic, *rush])
+    assert peaked.calls_under_way() == pytest.approx(1.2 * 12 * seconds)
+    assert peaked.tokens_per_minute() == pytest.approx(1.5 * 720 * 200)
+    assert Setting([Arrival(10.0, *size), Arrival(1200.0, *size)]).calls_under_way() == 0
 
 
 def test_a_seed_moves_calls_and_keeps_their_sizes() -> None:
