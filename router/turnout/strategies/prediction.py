@@ -1,6 +1,7 @@
 """How long a call should take: `a + b * input tokens + c * output tokens`, fitted while calls run. Pure."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 _PRIOR = (0.5, 0.0001, 0.02)
 """Seconds before the first word, per input token and per output token, until calls have shown better."""
@@ -23,9 +24,9 @@ class Fit:
 
     coefficients: tuple[float, float, float] = _PRIOR
     samples: int = 0
-    _squares: list[float] = field(default_factory=lambda: [0.0] * 6)
+    _squares: tuple[float, float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     """Upper triangle of the moment matrix: 11, 1p, 1o, pp, po, oo."""
-    _targets: list[float] = field(default_factory=lambda: [0.0] * 3)
+    _targets: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def seconds(self, tokens_in: float, tokens_out: float) -> float:
         """The predicted time of a call; always positive."""
@@ -34,16 +35,20 @@ class Fit:
 
     def learn(self, tokens_in: float, tokens_out: float, seconds: float) -> None:
         """Takes one observation in."""
-        expected = self.seconds(tokens_in, tokens_out)
-        one = 1.0 / expected
+        one = 1.0 / self.seconds(tokens_in, tokens_out)
         reading, writing, took = tokens_in * one, tokens_out * one, seconds * one
-        squares, targets = self._squares, self._targets
-        for at, value in enumerate(
-            (one * one, one * reading, one * writing, reading * reading, reading * writing, writing * writing)
-        ):
-            squares[at] = squares[at] * _MEMORY + value
-        for at, value in enumerate((one * took, reading * took, writing * took)):
-            targets[at] = targets[at] * _MEMORY + value
+        keep = _MEMORY
+        aa, ab, ac, bb, bc, cc = self._squares
+        self._squares = (
+            aa * keep + one * one,
+            ab * keep + one * reading,
+            ac * keep + one * writing,
+            bb * keep + reading * reading,
+            bc * keep + reading * writing,
+            cc * keep + writing * writing,
+        )
+        a, b, c = self._targets
+        self._targets = (a * keep + one * took, b * keep + reading * took, c * keep + writing * took)
         self.samples += 1
         if self.samples % _EVERY == 0:
             self._solve()
@@ -57,7 +62,7 @@ class Fit:
         self.coefficients = max(a, 0.01), max(b, 0.0), max(c, 0.0)
 
 
-def _with_prior(squares: list[float], targets: list[float]) -> tuple[list[list[float]], list[float]]:
+def _with_prior(squares: Sequence[float], targets: Sequence[float]) -> tuple[list[list[float]], list[float]]:
     """The equations, as if a few calls of typical size had taken what the prior says; each pulls on one coefficient."""
     aa, ab, ac, bb, bc, cc = squares
     reading, writing = _TYPICAL_TOKENS

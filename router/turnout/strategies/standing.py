@@ -18,6 +18,8 @@ _BELIEF = 2.0
 _ATTEMPTS = 5.0
 """Attempts without a failure that count as evidence for every deployment."""
 _MOST_DOUBT = 20.0
+_RECENT = 0.01
+"""Part of the time of forgetting that counts as none."""
 _SURPRISE = 3.0
 """Standard deviations of the age of attempts under way that are no surprise."""
 _MANY = 50.0
@@ -162,13 +164,18 @@ class Standing:
         A deployment that has gone silent looks slower with every second, before any of its calls has failed.
         """
         slow = self.usual(group, doubt)
-        raised = 1.0
-        for pending, times in ((self.unary, group.unary), (self.streamed, group.streamed)):
-            if pending.count:
-                late = pending.overdue(times, slow, now) / policy.silence
-                long = pending.excess(times, slow, now) / ((self.answers + _BELIEF) * times.typical)
-                raised = max(raised, 1.0 + late**3, 1.0 + long)
-        return slow * raised
+        raised = 0.0
+        if self.unary.count:
+            raised = self._raised(self.unary, group.unary, slow, policy, now)
+        if self.streamed.count:
+            raised = max(raised, self._raised(self.streamed, group.streamed, slow, policy, now))
+        return slow * (1.0 + raised)
+
+    def _raised(self, pending: Pending, times: Times, slow: float, policy: AdaptivePolicy, now: float) -> float:
+        """By how much attempts under way make it look slower."""
+        late = pending.overdue(times, slow, now) / policy.silence
+        long = pending.excess(times, slow, now) / ((self.answers + _BELIEF) * times.typical)
+        return max(late**3, long, 0.0)
 
     def error_rate(self, doubt: float) -> float:
         """Share of the attempts of late that failed."""
@@ -176,7 +183,8 @@ class Standing:
 
     def doubt(self, policy: AdaptivePolicy, now: float) -> float:
         """How much more the group is believed in than this deployment, as what is known of it gets old; 1 at first."""
-        return exp(min((now - self.updated) / policy.forgotten, _MOST_DOUBT))
+        age = (now - self.updated) / policy.forgotten
+        return 1.0 if age < _RECENT else exp(min(age, _MOST_DOUBT))
 
 
 def rate_after(samples: int) -> float:
