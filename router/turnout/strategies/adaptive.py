@@ -54,7 +54,7 @@ class Adaptive:
         group = self._group(candidates[0])
         best = inf
         looks: list[tuple[Deployment, float]] = []
-        for one in candidates:
+        for one in self._with_share(candidates):
             bad = self.badness(one, group, now)
             if bad > policy.bad and now - one.learned.tried > policy.patience:
                 return one
@@ -62,9 +62,9 @@ class Adaptive:
             best = min(best, bad)
         near = best * policy.alike
         exponent = min(max(group.exponent + policy.least_exponent, policy.least_exponent), policy.most_exponent)
-        chosen, lowest, ties = candidates[0], inf, 0
+        chosen, lowest, ties = looks[0][0], inf, 0
         for one, bad in looks:
-            share = one.share * self._pace(one, now) or 1e-9
+            share = (one.share or 1.0) * self._pace(one, now)
             score = max(bad, near) * ((one.in_flight + 1) / share) ** exponent
             if score < lowest:
                 chosen, lowest, ties = one, score, 1
@@ -97,6 +97,12 @@ class Adaptive:
             return 1.0
         over = max(known.error_rate(doubt) - policy.error_allowance, 0.0)
         return (1.0 + policy.error_weight * over) * max(health.failures, 1)
+
+    def _with_share(self, candidates: Sequence[Deployment]) -> Sequence[Deployment]:
+        """Those with any weight; where none has any, all of them."""
+        if candidates[0].share and all(one.share for one in candidates):
+            return candidates
+        return [one for one in candidates if one.share] or candidates
 
     def _pace(self, one: Deployment, now: float) -> float:
         """1, or less in the first seconds of a deployment that joined or has recovered."""
