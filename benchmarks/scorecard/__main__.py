@@ -46,6 +46,7 @@ _TITLES: Mapping[Name, str] = {
     "ok": "ok %", "p99": "p99 s", "slow_down": "slow-down", "failed": "failed/1000", "requests": "calls/request",
     "recovery": "recovery s",
 }  # fmt: skip
+_WIDTH = 140
 _ABLATED = (1, 2, 5, 6, 8, 9, 12)
 """The scenarios in which rules are left out."""
 
@@ -55,7 +56,7 @@ Table_ = dict[tuple[int, str], Figures]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Plays, prints and judges."""
     given = _parsed(arguments)
-    console, begun = Console(), time.monotonic()
+    console, begun = _console(), time.monotonic()
     wanted = Wanted(given.trace or _default_trace(), given.deployments, given.fault_at, given.skip)
     reference = Path(wanted.trace).name == REFERENCE and given.skip == _SKIP
     try:
@@ -87,6 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.json is not None:
         given.json.write_text(json.dumps(_as_json(table, never, ablation), indent=2))
     return 1 if failed else 0
+
+
+def _console() -> Console:
+    """As wide as the terminal; tables that go to a file need not fit into one."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDTH)
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -189,7 +196,7 @@ def _ablation(wanted: Wanted, seeds: Iterable[int], console: Console, workers: i
     runs = [Run(number, OURS, seed, rule) for rule in ABLATIONS for number in _ABLATED for seed in seeds]
     table = _played(wanted, runs, console, workers)
     shown = Table(title="without one rule", title_justify="left", title_style="bold")
-    shown.add_column("left out")
+    shown.add_column("left out", no_wrap=True)
     for number in _ABLATED:
         shown.add_column(f"{number}: {_TITLES[_SHOWN[number][0]]}", justify="right")
     for rule in ABLATIONS:
