@@ -105,7 +105,7 @@ def _choose(journey: Journey, fleet: Fleet, rules: Rules, io: IO, ticket: Ticket
             other = fleet.choose(spare, call, tries, now, io.rng)
             if isinstance(other, Lease):
                 journey.visited.add(spare.group.name)
-                free = call.pin is None and not last_resort and first.group.name not in tries.groups
+                free = call.pin is None and not last_resort
                 put_off = free and fleet.providers.are_shunned(first.group.members, now)
                 journey.chain = [spare, first] if put_off else [spare]
                 journey.in_group = 0
