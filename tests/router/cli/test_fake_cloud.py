@@ -1,6 +1,8 @@
 """`turnout fake-cloud`: regions on sockets, the configuration that calls them, an orderly end."""
 
+import contextlib
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -52,11 +54,22 @@ def test_it_serves_until_it_is_told_to_stop(cloud: Path, number: signal.Signals)
         process.stderr.close()
 
 
+def two_free_ports() -> int:
+    """The first of two, below those that the system gives to connections."""
+    for port in range(20_000, 30_000, 2):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            for number in (port, port + 1):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", number))
+            return port
+    raise AssertionError("there are no two free ports")
+
+
 def test_it_may_end_by_itself_at_ports_of_one_s_choice(cloud: Path) -> None:
-    done = CliRunner().invoke(app, ["fake-cloud", str(cloud), "--port", "47811", "--seconds", "0.1"])
+    port = two_free_ports()
+    done = CliRunner().invoke(app, ["fake-cloud", str(cloud), "--port", str(port), "--seconds", "0.1"])
     assert done.exit_code == 0
     urls = [row["litellm_params"]["api_base"] for row in yaml.safe_load(done.stdout)["model_list"]]
-    assert urls == ["http://127.0.0.1:47811", "http://127.0.0.1:47812"]
+    assert urls == [f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port + 1}"]
 
 
 @pytest.mark.parametrize(
