@@ -1,15 +1,13 @@
 """Makes one call through a Router and writes down what became of it."""
 
 import time
-from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.load.targets import Target, dollars
 from turnout.engine.decide import VERDICTS
 from turnout.errors import TurnoutError
-from turnout.sim.record import Outcome, Try
+from turnout.sim.record import Outcome, tries_of
 from turnout.sim.traffic import Arrival
-from turnout_adapters.types.route import Attempt
 
 CHARS_PER_TOKEN = 4
 _LEAST_OUTPUT = 16
@@ -45,10 +43,10 @@ async def call(target: Target, arrival: Arrival, number: int, begun: float, *, s
         else:
             response = await target.router.aresponses(target.model, **asked)
             _answered(target, made, response)
-            made.tries = _tries(response.route.attempts, begun)
+            made.tries = tries_of(response.route.attempts, begun)
     except TurnoutError as error:
         made.error = type(error).__name__
-        made.tries = _tries(error.attempts, begun)
+        made.tries = tries_of(error.attempts, begun)
         kind = getattr(error, "kind", None)
         if kind is not None and VERDICTS[kind].outcome == "caller":
             made.blame = "caller"
@@ -62,7 +60,7 @@ async def _streamed(target: Target, made: Outcome, asked: dict[str, Any], begun:
     async with events:
         async for _ in events:
             pass
-    tries = _tries(events.route.attempts, begun)
+    tries = tries_of(events.route.attempts, begun)
     if events.response is not None:
         _answered(target, made, events.response)
     if events.error is not None or not made.ok:
@@ -82,7 +80,3 @@ def _answered(target: Target, made: Outcome, response: Any) -> None:
         made.prompt_tokens, made.output_tokens = response.usage.input_tokens, response.usage.output_tokens
     prices = target.prices.get(response.route.deployment)
     made.cost = 0.0 if prices is None else dollars(prices, made.prompt_tokens, made.output_tokens)
-
-
-def _tries(attempts: Iterable[Attempt], begun: float) -> tuple[Try, ...]:
-    return tuple(Try(one.deployment, one.at - begun, one.seconds, one.outcome) for one in attempts)

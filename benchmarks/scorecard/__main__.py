@@ -40,7 +40,7 @@ from turnout.errors import ConfigError
 _SKIP = 300.0
 """Seconds of a trace before the run begins: with 300 s of warm-up, faults begin ten minutes into it."""
 _SHOWN: Mapping[int, Sequence[Name]] = {
-    **{number: tuple(dict.fromkeys((*(gate.name for gate in gates), "ok", "p99"))) for number, gates in GATES.items()},
+    number: tuple(dict.fromkeys((*(gate.name for gate in gates), "ok", "p99"))) for number, gates in GATES.items()
 }
 _TITLES: Mapping[Name, str] = {
     "ok": "ok %", "p99": "p99 s", "slow_down": "slow-down", "failed": "failed/1000", "requests": "calls/request",

@@ -9,7 +9,7 @@ from turnout.errors import TurnoutError
 from turnout.sim.clock import run
 from turnout.sim.network import VirtualNetwork
 from turnout.sim.plain_region import PlainRegion
-from turnout.sim.record import Outcome, Try
+from turnout.sim.record import Outcome, tries_of
 from turnout.sim.schedule import follow
 from turnout.sim.simulated_router import SimulatedRouter
 from turnout.sim.traffic import Arrival
@@ -108,5 +108,5 @@ async def _call(router: SimulatedRouter, arrival: Arrival, *, wrong: bool) -> Ou
         attempts = response.route.attempts
         done.waited = response.route.waited
     done.seconds = loop.time() - begun
-    done.tries = tuple(Try(one.deployment, one.at, one.seconds, one.outcome) for one in attempts)
+    done.tries = tries_of(attempts)
     return done

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from benchmarks.scorecard.scenario import Scenario
 from turnout.sim.schedule import ScheduledFault
@@ -95,7 +94,7 @@ def slow_region(setting: Setting, workers: int = 1) -> Scenario:
     """2 and 11: one region takes ten times as long."""
     number, title = (2, "one region 10x slow") if workers == 1 else (11, f"the same, {workers} workers")
     made = _scenario(setting, number, title, _alike(setting), _fault(setting, "slow", 10.0))
-    return made if workers == 1 else _with(made, workers=workers)
+    return made if workers == 1 else replace(made, workers=workers)
 
 
 def token_limits(setting: Setting) -> Scenario:
@@ -106,7 +105,7 @@ def token_limits(setting: Setting) -> Scenario:
     most = setting.tokens_per_minute()
     regions = {name: ServiceModel(tpm=most * parts[at % 3] / total) for at, name in enumerate(names)}
     made = _scenario(setting, 3, "TPM 1:2:5, bursts", regions)
-    return _with(made, arrivals=_with_bursts(made.arrivals, setting.fault_at), configured=True)
+    return replace(made, arrivals=_with_bursts(made.arrivals, setting.fault_at), configured=True)
 
 
 def _with_bursts(arrivals: Sequence[Arrival], start: float) -> list[Arrival]:
@@ -155,12 +154,12 @@ def small_region_joins(setting: Setting) -> Scenario:
     regions = dict.fromkeys(names[:-1], ServiceModel(concurrency=each))
     regions[names[-1]] = ServiceModel(concurrency=max(1, round(each / 5)))
     made = _scenario(setting, 9, "small cold region joins", regions)
-    return _with(made, joins={names[-1]: setting.fault_at})
+    return replace(made, joins={names[-1]: setting.fault_at})
 
 
 def mistakes(setting: Setting) -> Scenario:
     """10: a tenth of the callers ask for what is not there."""
-    return _with(_scenario(setting, 10, "caller 404s, 10 %", _alike(setting)), mistakes=0.1)
+    return replace(_scenario(setting, 10, "caller 404s, 10 %", _alike(setting)), mistakes=0.1)
 
 
 def self_hosted(setting: Setting) -> Scenario:
@@ -173,10 +172,6 @@ def self_hosted(setting: Setting) -> Scenario:
         name: ServiceModel(concurrency=max(1, round(most * parts[at % 3] / total))) for at, name in enumerate(names)
     }
     return _scenario(setting, 12, "self-hosted, concurrency 1:2:4", regions)
-
-
-def _with(made: Scenario, **changes: Any) -> Scenario:
-    return replace(made, **changes)
 
 
 SCENARIOS: Mapping[int, Callable[[Setting], Scenario]] = {

@@ -9,12 +9,11 @@ from typing import Any, cast
 
 from turnout.errors import TurnoutError
 from turnout.limits.quota import NANO, Prices, Usage
-from turnout.sim.record import Outcome, Try
+from turnout.sim.record import Outcome, tries_of
 from turnout.sim.simulated_router import SimulatedRouter
 from turnout.sim.traffic import Arrival
 from turnout.streams import AsyncStream
 from turnout_adapters.types import Response
-from turnout_adapters.types.route import Attempt
 
 Ask = Callable[..., Awaitable[Any]]
 """`Router.aresponses`, or what takes the same arguments."""
@@ -114,7 +113,7 @@ class _Driver:
                 self._answered(made, arrival, await self._ask(self._model, self._text(arrival), **asked))
         except TurnoutError as error:
             made.error = type(error).__name__
-            made.tries = self._tries(error.attempts)
+            made.tries = tries_of(error.attempts, self.begun)
         made.seconds = self._now() - self.begun - made.at
         if not made.ok and not made.waited:
             made.waited = max(made.seconds - sum(one.seconds for one in made.tries), 0.0)
@@ -132,7 +131,7 @@ class _Driver:
         if response is not None:
             self._answered(made, arrival, response)
         else:
-            made.tries = self._tries(events.route.attempts)
+            made.tries = tries_of(events.route.attempts, self.begun)
         last = made.tries[-1]
         outcome = "ok" if made.ok else "deployment"
         made.tries = (*made.tries[:-1], last._replace(seconds=self._now() - self.begun - last.at, outcome=outcome))
@@ -142,7 +141,7 @@ class _Driver:
     def _answered(self, made: Outcome, arrival: Arrival, response: Response) -> None:
         route, usage = response.route, response.usage
         made.ok = response.status in ("completed", "incomplete")
-        made.tries = self._tries(route.attempts)
+        made.tries = tries_of(route.attempts, self.begun)
         made.waited = route.waited
         if usage is not None:
             prices = self._prices.get(route.deployment)
@@ -152,9 +151,6 @@ class _Driver:
             self._latest.append(response.id)
             if arrival.conversation is not None:
                 self._by_conversation[arrival.conversation] = response.id
-
-    def _tries(self, attempts: Iterable[Attempt]) -> tuple[Try, ...]:
-        return tuple(Try(one.deployment, one.at - self.begun, one.seconds, one.outcome) for one in attempts)
 
     def _text(self, arrival: Arrival) -> str:
         """A prompt of about the right size. Prompts of one conversation begin alike, others do not."""

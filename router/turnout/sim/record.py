@@ -1,7 +1,10 @@
 """What became of one call, as simulations, load tests and models of other routers write it down."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from turnout_adapters.types.route import Attempt
 
 
 class Try(NamedTuple):
@@ -41,3 +44,8 @@ class Outcome:
     def deployment(self) -> str | None:
         """Who answered; None if nobody did."""
         return self.tries[-1].deployment if self.ok and self.tries else None
+
+
+def tries_of(attempts: Iterable[Attempt], begun: float = 0.0) -> tuple[Try, ...]:
+    """A route's attempts as a run writes them down that began at `begun`, by the Router's clock."""
+    return tuple(Try(one.deployment, one.at - begun, one.seconds, one.outcome) for one in attempts)
