@@ -10,10 +10,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from benchmarks.scorecard.scenario import DEADLINE, Scenario
+from benchmarks.scorecard.scenario import Scenario
 from turnout.sim.record import Outcome, Try
 from turnout.sim.service import REFUSED, Plan, Size
 from turnout.sim.slots import Place
+from turnout.sim.traffic import Arrival
 
 NO_CONNECTION = 0
 """Status of an attempt whose connection was refused, or broke."""
@@ -68,12 +69,12 @@ class Call:
         "shunned", "size", "stopped", "tries", "waited",
     )  # fmt: skip
 
-    def __init__(self, at: float, size: Size, mistaken: bool, peer: "Peer") -> None:
+    def __init__(self, at: float, deadline: float, size: Size, mistaken: bool, peer: "Peer") -> None:
         self.at = at
         self.size = size
         self.mistaken = mistaken
         self.peer = peer
-        self.deadline = at + DEADLINE
+        self.deadline = deadline
         self.due = -1
         """Number of the event that it waits for; earlier ones are void."""
         self.attempts = 0
@@ -94,8 +95,8 @@ class Call:
 class Peer(Protocol):
     """A router's rules. One object is one process, which knows nothing of the others."""
 
-    attempt_timeout: float
-    """Seconds."""
+    patient: bool
+    """True if it knows no timeout of attempts."""
 
     def join(self, region: str) -> None:
         """A region is added to the configuration."""
@@ -171,9 +172,9 @@ class Engine:
 
     def _calls(self) -> list[Call]:
         mistaken = self.scenario.mistaken(self._seed)
-        peers = self._peers
+        peers, patience = self._peers, self.scenario.deadline
         return [
-            Call(one.at, _size(one.prompt_tokens, one.output_tokens, one.conversation), wrong, peers[at % len(peers)])
+            Call(one.at, one.at + patience, _size(one), wrong, peers[at % len(peers)])
             for at, (one, wrong) in enumerate(zip(self.scenario.arrivals, mistaken, strict=True))
         ]
 
@@ -220,7 +221,7 @@ class Engine:
         service = self.services[region]
         call.region = region
         call.sent = now = self.now
-        call.give_up = min(now + call.peer.attempt_timeout, call.deadline)
+        call.give_up = call.deadline if call.peer.patient else min(now + self.scenario.attempt_timeout, call.deadline)
         call.plan = plan = _MISTAKEN if call.mistaken else service.plan(call.size, now)
         if plan.queued and service.slots is not None:
             call.place = service.slots.enter(partial(self._begin, call))
@@ -321,8 +322,9 @@ class Engine:
         )
 
 
-def _size(prompt_tokens: int, output_tokens: int, conversation: int | None) -> Size:
-    return Size(prompt_tokens, output_tokens, prefix=None if conversation is None else str(conversation))
+def _size(one: Arrival) -> Size:
+    prefix = None if one.conversation is None else str(one.conversation)
+    return Size(one.prompt_tokens, one.output_tokens, prefix=prefix)
 
 
 def _error(ending: Ending) -> str:

@@ -11,7 +11,7 @@ from random import Random
 from typing import Protocol
 
 from benchmarks.scorecard.engine import GIVE_UP, NO_CONNECTION, TIMED_OUT, Call, Ending, Next
-from benchmarks.scorecard.scenario import ATTEMPT_TIMEOUT, RETRIES
+from benchmarks.scorecard.scenario import RETRIES
 
 COOLDOWN = 5.0
 """Seconds; constants.py:159."""
@@ -138,7 +138,7 @@ class Strategy(Protocol):
 class LiteLLM:
     """The parts that all strategies share: retries and cooldowns (router_python_core.py:9498 to 9912)."""
 
-    attempt_timeout = ATTEMPT_TIMEOUT
+    patient = False
 
     def __init__(self, strategy: Strategy, rng: Random) -> None:
         self.strategy = strategy

@@ -18,7 +18,7 @@ _OVERDUE = 0.25
 class Oracle:
     """One for all workers."""
 
-    attempt_timeout = inf
+    patient = True
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

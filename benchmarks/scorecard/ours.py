@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.scorecard.scenario import ATTEMPT_TIMEOUT, DEADLINE, RETRIES, Scenario
+from benchmarks.scorecard.scenario import RETRIES, Scenario
 from turnout.errors import TurnoutError
 from turnout.sim.clock import run
 from turnout.sim.network import VirtualNetwork
@@ -44,8 +44,8 @@ async def _play(
             network,
             seed=seed * 1000 + worker,
             routing_strategy=strategy if isinstance(strategy, str) else strategy(),
-            timeout=DEADLINE,
-            attempt_timeout=ATTEMPT_TIMEOUT,
+            timeout=scenario.deadline,
+            attempt_timeout=scenario.attempt_timeout,
             num_retries=RETRIES,
             **settings,
         )

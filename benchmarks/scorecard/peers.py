@@ -13,7 +13,7 @@ from math import exp
 from random import Random
 
 from benchmarks.scorecard.engine import AT_ONCE, GIVE_UP, Call, Ending, Next
-from benchmarks.scorecard.scenario import ATTEMPT_TIMEOUT, RETRIES
+from benchmarks.scorecard.scenario import RETRIES
 
 _DECAY = 10.0
 """Seconds; `decayTime`, the mean lifetime of a cost."""
@@ -171,7 +171,7 @@ class RetryBudget:
 class PeakEwmaP2C:
     """The balancer."""
 
-    attempt_timeout = ATTEMPT_TIMEOUT
+    patient = False
 
     def __init__(self, rng: Random) -> None:
         self.regions: list[str] = []

@@ -8,9 +8,10 @@ from turnout.sim.schedule import Change, ScheduledFault, changes
 from turnout.sim.service import Service, ServiceModel
 from turnout.sim.traffic import Arrival
 
-DEADLINE = 60.0
-"""Seconds that a caller waits."""
 ATTEMPT_TIMEOUT = 30.0
+"""Seconds; more where the traffic's longest calls need more."""
+DEADLINE_OF_ATTEMPTS = 2
+"""A caller waits as long as this many attempts may take."""
 RETRIES = 2
 """Further attempts after the first."""
 MISTAKE = "mistake"
@@ -37,6 +38,13 @@ class Scenario:
     """Processes with a router each, which share nothing; calls go to them in turn."""
     victim: str | None = None
     """The region whose recovery is judged."""
+    attempt_timeout: float = ATTEMPT_TIMEOUT
+    """Seconds."""
+
+    @property
+    def deadline(self) -> float:
+        """Seconds that a caller waits."""
+        return self.attempt_timeout * DEADLINE_OF_ATTEMPTS
 
     def services(self, seed: int) -> dict[str, Service]:
         """Fresh regions, with this seed's luck."""

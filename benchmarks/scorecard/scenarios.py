@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 
-from benchmarks.scorecard.scenario import Scenario
+from benchmarks.scorecard.scenario import ATTEMPT_TIMEOUT, Scenario
 from turnout.sim.schedule import ScheduledFault
 from turnout.sim.service import ServiceModel
 from turnout.sim.traffic import Arrival
@@ -17,6 +18,7 @@ AFTERWARDS = 150.0
 _FOREVER = float("inf")
 _BURST_EVERY, _BURST_SECONDS, _BURST_RATE = 120.0, 15.0, 4
 _MINUTE = 60.0
+_TIME_ENOUGH = 1.4
 _MODEL = ServiceModel()
 
 
@@ -40,6 +42,11 @@ class Setting:
     def names(self) -> list[str]:
         """The regions."""
         return [f"region{number}" for number in range(1, self.deployments + 1)]
+
+    def attempt_timeout(self) -> float:
+        """What somebody would configure who knows the traffic: its longest call may take 1.4 times its usual time."""
+        longest = max(map(nominal, self.arrivals(self.window[1] + AFTERWARDS)), default=0.0)
+        return max(ATTEMPT_TIMEOUT, 5.0 * ceil(longest * _TIME_ENOUGH / 5.0))
 
     def calls_under_way(self) -> float:
         """Calls that regions must be able to work on at once: 1.4 times the mean, or a fifth over the busiest minute.
@@ -76,7 +83,10 @@ def _scenario(
 ) -> Scenario:
     end = setting.window[1] + AFTERWARDS
     victim = faults[0].regions[0] if faults else None
-    return Scenario(number, title, setting.arrivals(end), regions, setting.window, faults, victim=victim)
+    return Scenario(
+        number, title, setting.arrivals(end), regions, setting.window, faults,
+        victim=victim, attempt_timeout=setting.attempt_timeout(),
+    )  # fmt: skip
 
 
 def _fault(setting: Setting, kind: str, amount: float = 1.0, regions: tuple[str, ...] = ("region1",)) -> ScheduledFault:
@@ -143,7 +153,10 @@ def total_outage(setting: Setting, *, single: bool = False) -> Scenario:
     fault = ScheduledFault(("all",), "unavailable", *window)
     number, title = (8, "the same, one deployment") if single else (7, "total outage of 60 s")
     arrivals = setting.arrivals(window[1] + AFTERWARDS)
-    return Scenario(number, title, arrivals, dict.fromkeys(names, _MODEL), window, (fault,))
+    return Scenario(
+        number, title, arrivals, dict.fromkeys(names, _MODEL), window, (fault,),
+        attempt_timeout=setting.attempt_timeout(),
+    )  # fmt: skip
 
 
 def small_region_joins(setting: Setting) -> Scenario:

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.scorecard.engine import Call
 from benchmarks.scorecard.litellm_models import Cooldown, Count, LeastBusy, LiteLLM
 from benchmarks.scorecard.play import play
-from benchmarks.scorecard.scenario import DEADLINE
+from benchmarks.scorecard.scenario import ATTEMPT_TIMEOUT
 from tests.benchmarks.small_scenarios import (
     LATENCY,
     LEAST_BUSY,
@@ -51,7 +51,7 @@ def test_five_failures_cool_if_they_are_more_than_half_of_the_minute() -> None:
 def test_a_timeout_does_not_cool_at_once() -> None:
     outcomes = play(scenario("r1 black-hole 0s-1h", calls=1, regions=2), LEAST_BUSY, 0)
     assert asked(outcomes) == [["r1", "r1"]]
-    assert [(one.error, one.seconds) for one in outcomes] == [("DeadlineExceededError", DEADLINE)]
+    assert [(one.error, one.seconds) for one in outcomes] == [("DeadlineExceededError", 2 * ATTEMPT_TIMEOUT)]
 
 
 def test_a_429_cools_for_as_long_as_it_says_and_others_are_tried() -> None:
