@@ -28,6 +28,11 @@ def _cooled(**changes: Any) -> Patch:
     return patch
 
 
+def _at_fixed_times(router: SimulatedRouter) -> None:
+    _weighed(look_calls=10**9, patience=44.0)(router)
+    _cooled(probe_calls=10**9, cap=44.0)(router)
+
+
 class Absolute(Adaptive):
     """Takes every call to be of the same size."""
 
@@ -38,12 +43,14 @@ class Absolute(Adaptive):
 ABLATIONS: Mapping[str, tuple[Patch | None, type[Adaptive]]] = {
     "all rules": (None, Adaptive),
     "time not relative to a call's size": (None, Absolute),
-    "no band: any difference counts": (_weighed(alike=1.0), Adaptive),
+    "noise not known: any difference counts": (_weighed(noise=0.0), Adaptive),
     "load not learned: exponent 1": (_weighed(least_exponent=1.0), Adaptive),
     "load not learned: exponent 0.03": (_weighed(most_exponent=0.03), Adaptive),
     "errors left to the breaker": (_weighed(error_weight=0.0), Adaptive),
     "overdue answers not counted": (_weighed(silence=inf), Adaptive),
-    "bad deployments never tried": (_weighed(patience=inf, forgotten=1e9), Adaptive),
+    "no limit to badness under load": (_weighed(worst=inf), Adaptive),
+    "looks and probes at fixed times": (_at_fixed_times, Adaptive),
+    "bad deployments never tried": (_weighed(patience=inf, look_calls=10**9, forgotten=1e9), Adaptive),
     "no slow start": (_weighed(slow_start=1e-9), Adaptive),
     "no circuit breaker": (_cooled(enabled=False), Adaptive),
     "no panic probe": (_cooled(panic_interval=inf), Adaptive),

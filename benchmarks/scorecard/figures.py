@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from benchmarks.scorecard.scenario import Scenario
 from benchmarks.scorecard.scenarios import nominal
@@ -11,6 +12,7 @@ from turnout.sim.traffic import Arrival
 
 _BEFORE = 120.0
 """Seconds before a fault in which a region's usual share is measured."""
+_GAP = 10.0
 NEVER = 150.0
 """Seconds of recovery that a region is counted with that has not recovered by the end of the run."""
 
@@ -30,7 +32,10 @@ class Figures:
     requests: float
     """Requests to deployments within the window, per call."""
     recovery: float | None
-    """Seconds after the fault's end until the region serves half of its share again; None without such a region."""
+    """Seconds after the fault's end until the region serves half of its share again, gaps without calls left out.
+
+    None without such a region.
+    """
 
 
 def figures(scenario: Scenario, outcomes: Sequence[Outcome]) -> Figures:
@@ -44,7 +49,7 @@ def figures(scenario: Scenario, outcomes: Sequence[Outcome]) -> Figures:
     recovered = None
     if scenario.victim is not None:
         found = recovery(outcomes, scenario.victim, end, (start - _BEFORE, start))
-        recovered = NEVER if found is None else min(found, NEVER)
+        recovered = NEVER if found is None else min(found - _quiet(scenario, found), NEVER)
     return Figures(
         ok=100.0 * (summary.ok_share or 0.0),
         p50=summary.p50 or 0.0,
@@ -54,6 +59,13 @@ def figures(scenario: Scenario, outcomes: Sequence[Outcome]) -> Figures:
         requests=sent / max(len(within), 1),
         recovery=recovered,
     )
+
+
+def _quiet(scenario: Scenario, recovery: float) -> float:
+    """Seconds of a recovery in which nobody called, so that nobody could find out: what gaps are longer than 10 s."""
+    end = scenario.window[1]
+    times = [end, *(one.at for one in scenario.arrivals if end < one.at < end + recovery), end + recovery]
+    return sum(max(after - before - _GAP, 0.0) for before, after in pairwise(times))
 
 
 def mean(runs: Sequence[Figures]) -> Figures:

@@ -10,6 +10,9 @@ Name = Literal["ok", "p99", "slow_down", "failed", "requests", "recovery"]
 
 REFERENCE_P99 = 15.8
 """The oracle's p99 in seconds on the traffic that the limits in seconds are for."""
+REFERENCE_SLOW_DOWN = 1.8
+REFERENCE_RECOVERY = 5.5
+"""The oracle's recovery there: it takes a few calls until a share can be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,8 @@ class Gate:
         """True if the figure is within the limit.
 
         Shares are compared to a tenth of a per cent. Where the traffic is another than the reference, a share may miss
-        what the oracle misses too, and seconds may be as much more than the oracle's as they may be on the reference.
+        what the oracle misses too, and times may be as much more than the oracle's as they may be on the reference,
+        where that is more than the limit.
         """
         value = getattr(found, self.name)
         if value is None:
@@ -36,9 +40,11 @@ class Gate:
             missed = 0.0 if reference else 100.0 - getattr(oracle, self.name)
             return round(value, 1) >= limit - missed
         if self.name == "p99" and not reference:
-            limit = limit / REFERENCE_P99 * max(oracle.p99, 1e-9)
+            limit = max(limit / REFERENCE_P99 * oracle.p99, limit)
         if self.name == "slow_down" and not reference:
-            limit = limit / 1.8 * max(oracle.slow_down, 1e-9)
+            limit = max(limit / REFERENCE_SLOW_DOWN * oracle.slow_down, limit)
+        if self.name == "recovery" and not reference:
+            limit += max((oracle.recovery or 0.0) - REFERENCE_RECOVERY, 0.0)
         return value <= limit
 
     def __str__(self) -> str:

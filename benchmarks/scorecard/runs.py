@@ -16,6 +16,8 @@ from benchmarks.scorecard.scenarios import AFTERWARDS, FAULT_SECONDS, SCENARIOS,
 from turnout.sim.traces import read_trace
 from turnout.sim.traffic import PROFILES, Arrival, arrivals
 
+_PAUSE = 1.0
+"""Seconds between the last call of a trace and its first one, where it begins anew."""
 OURS = "turnout adaptive"
 REFERENCE = "azure2023_conv.csv.gz"
 """The trace that the gates in seconds are for."""
@@ -52,7 +54,7 @@ def traces_here() -> Path | None:
 
 @lru_cache(maxsize=2)
 def setting(wanted: Wanted) -> Setting:
-    """Traffic and regions."""
+    """Traffic and regions. A trace that is too short begins anew."""
     end = wanted.fault_at + FAULT_SECONDS + AFTERWARDS
     if wanted.trace in PROFILES:
         profile = PROFILES[wanted.trace]
@@ -62,18 +64,24 @@ def setting(wanted: Wanted) -> Setting:
                 break
             made.append(one)
         return Setting(made, wanted.deployments, wanted.fault_at)
-    read = read_trace(Path(wanted.trace), limit=wanted.skip + end)
-    kept = [
-        Arrival(one.at - wanted.skip, one.prompt_tokens, one.output_tokens, one.conversation)
+    read = list(read_trace(Path(wanted.trace), limit=wanted.skip + end))
+    kept = _from(read, wanted.skip)
+    while kept and kept[-1].at + _PAUSE < end:
+        kept += _from(read, -kept[-1].at - _PAUSE)
+    return Setting([one for one in kept if one.at < end], wanted.deployments, wanted.fault_at)
+
+
+def _from(read: Sequence[Arrival], begin: float) -> list[Arrival]:
+    return [
+        Arrival(one.at - begin, one.prompt_tokens, one.output_tokens, one.conversation)
         for one in read
-        if one.at >= wanted.skip
+        if one.at >= begin
     ]
-    return Setting(kept, wanted.deployments, wanted.fault_at)
 
 
 def make(wanted: Wanted, run: Run) -> tuple[Run, Figures]:
     """Plays it."""
-    scenario = SCENARIOS[run.scenario](setting(wanted)).with_seed(run.seed)
+    scenario = SCENARIOS[run.scenario](setting(wanted).with_seed(run.seed))
     if run.router == OURS:
         patch, strategy = ABLATIONS[run.without or "all rules"]
         outcomes = ours.play(scenario, run.seed, strategy, patch=patch)

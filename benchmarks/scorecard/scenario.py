@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from turnout.sim.schedule import Change, ScheduledFault, changes
 from turnout.sim.service import Service, ServiceModel
@@ -58,17 +58,3 @@ class Scenario:
         """Which of the calls are mistakes."""
         rng = random.Random(f"mistakes:{seed}")
         return [rng.random() < self.mistakes for _ in self.arrivals]
-
-    def with_seed(self, seed: int) -> "Scenario":
-        """The same scenario for another seed: arrival times move by up to a second, sizes are dealt anew."""
-        if seed == 0:
-            return self
-        rng = random.Random(f"arrivals:{seed}")
-        sizes = [(one.prompt_tokens, one.output_tokens, one.conversation) for one in self.arrivals]
-        shift = rng.randrange(len(sizes) or 1)
-        sizes = sizes[shift:] + sizes[:shift]
-        moved = [
-            Arrival(max(one.at + rng.uniform(-1, 1), 0.0), *size)
-            for one, size in zip(self.arrivals, sizes, strict=True)
-        ]
-        return replace(self, arrivals=sorted(moved, key=lambda one: one.at))

@@ -1,6 +1,7 @@
 """Scenarios 1 to 12: the same rules for any traffic, any number of deployments and any time of the fault."""
 
-from collections import defaultdict
+import random
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
@@ -39,6 +40,19 @@ class Setting:
         """The calls before `end`."""
         return [one for one in self.traffic if one.at < end]
 
+    def with_seed(self, seed: int) -> "Setting":
+        """The same for another seed: arrival times move by up to a second, sizes are dealt anew."""
+        if seed == 0:
+            return self
+        rng = random.Random(f"arrivals:{seed}")
+        sizes = [(one.prompt_tokens, one.output_tokens, one.conversation) for one in self.traffic]
+        shift = rng.randrange(len(sizes) or 1)
+        sizes = sizes[shift:] + sizes[:shift]
+        moved = [
+            Arrival(max(one.at + rng.uniform(-1, 1), 0.0), *size) for one, size in zip(self.traffic, sizes, strict=True)
+        ]
+        return replace(self, traffic=sorted(moved, key=lambda one: one.at))
+
     def names(self) -> list[str]:
         """The regions."""
         return [f"region{number}" for number in range(1, self.deployments + 1)]
@@ -53,20 +67,27 @@ class Setting:
 
         At nominal speed, by Little's law.
         """
-        return self._needed(nominal, 1.4, 1.2)
+        return self._needed(nominal, 1.4, 1.2, self.traffic)
 
     def tokens_per_minute(self) -> float:
-        """Tokens per minute that regions must allow: 1.8 times the mean, or half over the busiest minute."""
-        return self._needed(lambda one: one.prompt_tokens + one.output_tokens, 1.8, 1.5) * _MINUTE
+        """Tokens per minute that regions must allow: 1.8 times the mean, or the busiest with its burst."""
+        peaks = with_bursts(self.traffic, self.fault_at)
+        return self._needed(lambda one: one.prompt_tokens + one.output_tokens, 1.8, 1.0, peaks) * _MINUTE
 
-    def _needed(self, size: Callable[[Arrival], float], of_mean: float, of_peak: float) -> float:
+    def _needed(
+        self, size: Callable[[Arrival], float], of_mean: float, of_peak: float, peaks: Sequence[Arrival]
+    ) -> float:
         begin, end = self.window
-        sizes = [(one.at, size(one)) for one in self.traffic if begin <= one.at < end]
-        minutes: dict[int, float] = defaultdict(float)
-        for at, amount in sizes:
-            minutes[int((at - begin) // _MINUTE)] += amount
-        mean = sum(amount for _, amount in sizes) / FAULT_SECONDS
-        return max(mean * of_mean, max(minutes.values(), default=0.0) / _MINUTE * of_peak)
+        mean = sum(size(one) for one in self.traffic if begin <= one.at < end) / FAULT_SECONDS
+        busiest, amount, minute = 0.0, 0.0, deque[Arrival]()
+        for one in peaks:
+            if begin <= one.at < end:
+                minute.append(one)
+                amount += size(one)
+                while minute[0].at <= one.at - _MINUTE:
+                    amount -= size(minute.popleft())
+                busiest = max(busiest, amount)
+        return max(mean * of_mean, busiest / _MINUTE * of_peak)
 
 
 def nominal(one: Arrival) -> float:
@@ -115,10 +136,10 @@ def token_limits(setting: Setting) -> Scenario:
     most = setting.tokens_per_minute()
     regions = {name: ServiceModel(tpm=most * parts[at % 3] / total) for at, name in enumerate(names)}
     made = _scenario(setting, 3, "TPM 1:2:5, bursts", regions)
-    return replace(made, arrivals=_with_bursts(made.arrivals, setting.fault_at), configured=True)
+    return replace(made, arrivals=with_bursts(made.arrivals, setting.fault_at), configured=True)
 
 
-def _with_bursts(arrivals: Sequence[Arrival], start: float) -> list[Arrival]:
+def with_bursts(arrivals: Sequence[Arrival], start: float) -> list[Arrival]:
     """Every two minutes, fifteen seconds in which each call comes four times."""
     found: list[Arrival] = []
     for one in arrivals:
@@ -178,13 +199,19 @@ def mistakes(setting: Setting) -> Scenario:
 def self_hosted(setting: Setting) -> Scenario:
     """12: servers that work on 5, 10 and 20 requests at once and let others wait."""
     names = setting.names()
-    parts = (1.0, 2.0, 4.0)
-    total = sum(parts[at % 3] for at in range(len(names)))
-    most = setting.calls_under_way()
-    regions = {
-        name: ServiceModel(concurrency=max(1, round(most * parts[at % 3] / total))) for at, name in enumerate(names)
-    }
+    places = _dealt(ceil(setting.calls_under_way()), [(1, 2, 4)[at % 3] for at in range(len(names))])
+    regions = {name: ServiceModel(concurrency=many) for name, many in zip(names, places, strict=True)}
     return _scenario(setting, 12, "self-hosted, concurrency 1:2:4", regions)
+
+
+def _dealt(places: int, parts: Sequence[int]) -> list[int]:
+    """Places in proportion, at least one for each; those left over go to who is furthest below its proportion."""
+    each = places / sum(parts)
+    dealt = [max(1, int(part * each)) for part in parts]
+    while sum(dealt) < places:
+        at = max(range(len(parts)), key=lambda at: parts[at] * each - dealt[at])
+        dealt[at] += 1
+    return dealt
 
 
 SCENARIOS: Mapping[int, Callable[[Setting], Scenario]] = {

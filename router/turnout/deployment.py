@@ -23,6 +23,10 @@ class Health:
     """Consecutive failures."""
     failing_since: float = 0.0
     """When the first of them was."""
+    paced_at: float = 0.0
+    """When calls of the model group were last counted for the length of a pause: that of a pause, or of a failure."""
+    paced_calls: int = 0
+    """How many calls it had had then."""
     failed_start: float = -inf
     """When the latest attempt began that failed."""
     success: float = 1.0
@@ -113,6 +117,8 @@ class Budget:
 
     tokens: float
     updated: float
+    calls: int = 0
+    """How many the group has had."""
 
 
 @dataclass(slots=True, eq=False)

@@ -39,10 +39,12 @@ class CooldownPolicy:
     success_rate: float = 0.8
     min_samples: int = 10
     base: float = 10.0
-    cap: float = 44.0
+    cap: float = 85.0
+    probe_calls: int = 320
+    """A pause is no longer than the model group takes for so many calls, nor shorter than `base`."""
     auth_pause: float = 60.0
     """Pause after a second refusal of the deployment's own credentials in a row."""
-    slow_start: float = 20.0
+    slow_start: float = 10.0
     """After a recovery, seconds in which the deployment's share grows back to its weight."""
     panic_interval: float = 2.0
     """With every deployment out of rotation, one probe is let through this often."""
@@ -63,14 +65,20 @@ class AdaptivePolicy:
     """Seconds in which an answer loses most of its weight (Finagle's peak EWMA takes 10)."""
     forgotten: float = 30.0
     """Seconds without an answer after which what is known of a deployment counts a third as much."""
-    alike: float = 1.1
-    """Deployments no worse than the best by this factor share the load evenly: less is mostly chance."""
+    noise: float = 2.0
+    """Deployments that are worse than the best by so many standard errors share the load: less is mostly chance."""
     bad: float = 1.5
     """From this factor on a deployment gets no calls but those that find out whether it is still bad."""
-    patience: float = 40.0
-    """Seconds between two such calls."""
+    look_calls: int = 230
+    """The group's calls between two such calls: what they cost is a share of the calls, whatever their rate."""
+    least_patience: float = 10.0
+    """Seconds between two such calls at least."""
+    patience: float = 50.0
+    """Seconds between two such calls at most."""
     silence: float = 4.0
     """Answers that are overdue at which a deployment looks twice as slow; inf: only answers count."""
+    worst: float = 2.0
+    """What a deployment looks worse at most where load slows deployments down: its calls under way say enough."""
     error_weight: float = 10.0
     """By how much the score rises with the error rate; 0: errors are left to the circuit breaker."""
     error_allowance: float = 0.02
@@ -79,7 +87,7 @@ class AdaptivePolicy:
     """Weight of a deployment's own load where load does not slow it down (hosted APIs)."""
     most_exponent: float = 1.0
     """Weight of its own load where twice the load takes twice as long (a server of one's own)."""
-    slow_start: float = 20.0
+    slow_start: float = 10.0
     """Seconds in which the share of a deployment that joins, or has recovered, grows to its full size."""
 
 

@@ -236,19 +236,21 @@ def test_regions_suffice_for_the_mean_and_for_the_busiest_minute() -> None:
     rush = [Arrival(480.0 + at / 10, *size) for at in range(600)]
     peaked = Setting([*steady.traffic, *rush])
     assert peaked.calls_under_way() == pytest.approx(1.2 * 12 * seconds)
-    assert peaked.tokens_per_minute() == pytest.approx(1.5 * 720 * 200)
+    assert peaked.tokens_per_minute() == pytest.approx(720 * 200)
+    in_a_burst = Setting([*steady.traffic, *(replace(one, at=one.at + 60.0) for one in rush)])
+    assert in_a_burst.tokens_per_minute() == pytest.approx((720 + 3 * 15 * 12) * 200, rel=0.01)
     assert Setting([Arrival(10.0, *size), Arrival(1200.0, *size)]).calls_under_way() == 0
 
 
 def test_a_seed_moves_calls_and_keeps_their_sizes() -> None:
-    made = SCENARIOS[2](traffic())
+    made = traffic()
     one, two = made.with_seed(1), made.with_seed(2)
     assert made.with_seed(0) is made
     assert made.with_seed(1) == one
-    assert [each.at for each in one.arrivals] != [each.at for each in two.arrivals]
-    sizes = [sorted((each.prompt_tokens, each.output_tokens) for each in of.arrivals) for of in (made, one, two)]
+    assert [each.at for each in one.traffic] != [each.at for each in two.traffic]
+    sizes = [sorted((each.prompt_tokens, each.output_tokens) for each in of.traffic) for of in (made, one, two)]
     assert sizes[0] == sizes[1] == sizes[2]
-    assert all(each.at >= 0 for each in one.arrivals)
+    assert all(each.at >= 0 for each in one.traffic)
 
 
 def test_the_warm_up_of_a_trace_is_left_out(tmp_path: Path) -> None:

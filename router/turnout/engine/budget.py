@@ -22,6 +22,7 @@ def _accrue(budget: Budget, policy: BudgetPolicy, now: float) -> float:
 def deposit(budget: Budget, policy: BudgetPolicy, now: float) -> None:
     """One call was made: a fraction of a retry is earned, up to ten seconds of calls' worth at any rate."""
     _accrue(budget, policy, now)
+    budget.calls += 1
     budget.tokens = min(budget.tokens + policy.ratio, 1000.0)
 
 

@@ -9,7 +9,7 @@ from math import inf
 from random import Random
 from typing import NamedTuple
 
-from turnout.deployment import Deployment
+from turnout.deployment import Deployment, Health
 from turnout.limits.quota import Usage
 from turnout.policies import CooldownPolicy
 from turnout_adapters.kinds import Kind
@@ -21,7 +21,7 @@ _TYPICAL_OVERHEAD_TOKENS = 50
 _DEFAULT_THROTTLE = 5.0
 _QUOTA_PAUSE = 60.0
 _MINUTE = 60.0
-_JITTER = 0.25
+_JITTER = 0.5
 """Part of a pause that is up to chance, so that breakers that opened together do not probe together."""
 _GOOD_NEWS = 1.0
 """Seconds that a probe must last at least to be good news."""
@@ -117,6 +117,8 @@ class Failure(NamedTuple):
     seconds: float
     """How long it took to fail."""
     retry_after: float | None = None
+    calls: int = 0
+    """How many the model group has had so far, from which follows how often a probe is due."""
 
 
 def record_failure(
@@ -131,7 +133,7 @@ def record_failure(
         until = now + (failure.retry_after if failure.retry_after is not None else pause)
         health.throttled_until = max(health.throttled_until, until)
     elif outcome in ("deployment", "provider"):
-        _count(deployment, kind, now)
+        _count(deployment, failure, now)
         health.failed_in = max(failure.seconds, health.failed_in / 2)
         health.failed_start = max(now - failure.seconds, health.failed_start)
         if policy.enabled and (probe or _should_open(deployment, kind, policy)):
@@ -158,14 +160,15 @@ def take_hint(deployment: Deployment, now: float, throttled: float, rest: float 
         health.open_until = now
 
 
-def _count(deployment: Deployment, kind: Kind, now: float) -> None:
+def _count(deployment: Deployment, failure: Failure, now: float) -> None:
     health = deployment.health
     if health.failures == 0:
         health.failing_since = now
+        _pace(health, failure.calls, now)
     health.failures += 1
     health.samples += 1
     health.success -= health.success * _ALPHA
-    health.auth_failures = health.auth_failures + 1 if kind in _AUTH else 0
+    health.auth_failures = health.auth_failures + 1 if failure.kind in _AUTH else 0
     health.minute.append(now)
     while health.minute and health.minute[0] <= now - _MINUTE:
         health.minute.popleft()
@@ -190,6 +193,7 @@ def _open(deployment: Deployment, failure: Failure, policy: CooldownPolicy, now:
         pause = policy.auth_pause
     else:
         pause = _pause(deployment, failure, policy, now) * (1.0 - _JITTER * rng.random())
+    _pace(health, failure.calls, now)
     health.trips += 1
     health.proven_at = inf  # a probe from before vouches for nothing any more
     health.open_until = now + max(pause, min(failure.retry_after or 0.0, policy.cap))
@@ -199,12 +203,21 @@ def _open(deployment: Deployment, failure: Failure, policy: CooldownPolicy, now:
 def _pause(deployment: Deployment, failure: Failure, policy: CooldownPolicy, now: float) -> float:
     """Twice as long with every trip, and no shorter than the deployment has been failing already.
 
-    What the failed attempts took counts for half: a probe that hangs for half a minute is a pause too.
+    But no longer than the group takes for `probe_calls` calls: what probes cost its callers is a share of the calls,
+    whatever their rate. What the failed attempts took counts for half: a probe that hangs for half a minute is a pause
+    too.
     """
     health = deployment.health
     lasted = now - health.failing_since - health.failures * health.failed_in
-    longest = min(policy.cap, max(policy.base * 2.0 ** min(health.trips, 16), lasted))
+    calls = max(failure.calls - health.paced_calls, 1)
+    enough = max((now - health.paced_at) * policy.probe_calls / calls, policy.base)
+    longest = min(policy.cap, enough, max(policy.base * 2.0 ** min(health.trips, 16), lasted))
     return max(longest - failure.seconds / 2, min(policy.base, longest))
+
+
+def _pace(health: Health, calls: int, now: float) -> None:
+    health.paced_at = now
+    health.paced_calls = calls
 
 
 def _close(deployment: Deployment, now: float) -> None:

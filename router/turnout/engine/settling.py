@@ -45,7 +45,9 @@ def settle_failure(
     kind = error.kind or Kind.INTERNAL
 
     def record(deployment: Deployment) -> None:
-        failure = cooldown.Failure(outcome, kind, now - lease.started, error.retry_after)
+        failure = cooldown.Failure(
+            outcome, kind, now - lease.started, error.retry_after, lease.destination.group.budget.calls
+        )
         if outcome == "provider":
             _note_overload(deployment, error, fleet, io)
         cooldown.record_failure(deployment, failure, probe=lease.probe, now=now, policy=fleet.cooldown, rng=io.rng)

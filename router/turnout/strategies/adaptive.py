@@ -1,18 +1,24 @@
 """adaptive: the default. How slow and how faulty a deployment is of late, and how much it carries, in one score."""
 
 from collections.abc import Sequence
-from math import inf
+from math import inf, sqrt
 from typing import NamedTuple
 
 from turnout.context import Call, Observation, Pick
 from turnout.deployment import Deployment
 from turnout.policies import AdaptivePolicy
 from turnout.strategies.choose import SCAN
-from turnout.strategies.standing import Group, Standing, rate_after, relate
+from turnout.strategies.standing import Group, Pending, Standing, rate_after, relate
 
 _LEAST_PACE = 0.1
+_DEVIATION = 1.25
+"""Standard deviations to a mean deviation, of a normal distribution."""
+_SPREAD = 0.25
+"""Part of the time between two looks that is up to chance, so that processes do not look together."""
 _PROVEN = 20
 """Answers in a group after which a deployment that joins starts slowly."""
+_CROWDED = 0.2
+"""Exponent from which on load counts as what slows deployments down."""
 _LITTLE = 0.1
 """Seconds that a prompt cache is always worth."""
 _SAYS_NOTHING = (None, "caller", "throttle", "cancelled")
@@ -25,6 +31,8 @@ class _Begun(NamedTuple):
     load: int
     """Calls the deployment carried with it."""
     stream: bool
+    pending: Pending
+    """What it is counted in until it is answered."""
 
 
 class Adaptive:
@@ -56,16 +64,17 @@ class Adaptive:
         looks: list[tuple[Deployment, float]] = []
         for one in self._with_share(candidates):
             bad = self.badness(one, group, now)
-            if bad > policy.bad and now - one.learned.tried > policy.patience:
+            if bad > policy.bad and self._is_due(one, group, now):
+                one.learned.eagerness = 1.0 + _SPREAD * (2.0 * rng.random() - 1.0)
                 return one
             looks.append((one, bad))
             best = min(best, bad)
-        near = best * policy.alike
         exponent = min(max(group.exponent + policy.least_exponent, policy.least_exponent), policy.most_exponent)
         chosen, lowest, ties = looks[0][0], inf, 0
         for one, bad in looks:
             share = (one.share or 1.0) * self._pace(one, now)
-            score = max(bad, near) * ((one.in_flight + 1) / share) ** exponent
+            noise = policy.noise * group.spread / sqrt(one.learned.answers + 2.0)
+            score = max(bad / (1.0 + noise), best) * ((one.in_flight + 1) / share) ** exponent
             if score < lowest:
                 chosen, lowest, ties = one, score, 1
             elif score == lowest:
@@ -73,6 +82,16 @@ class Adaptive:
                 if rng.random() * ties < 1.0:
                     chosen = one
         return chosen
+
+    def _is_due(self, one: Deployment, group: Group, now: float) -> bool:
+        """True if it is time to find out whether a bad deployment still is; a breaker knows by itself when it is."""
+        if one.health.open_until is not None:
+            return not one.health.probing
+        known = one.learned
+        age, policy = (now - known.tried) * known.eagerness, self.policy
+        if (group.calls - known.tried_calls) * known.eagerness < policy.look_calls:
+            return age > policy.patience
+        return age > policy.least_patience
 
     def comparable(self, candidates: Sequence[Deployment], now: float) -> Sequence[Deployment]:
         """See Compares: those that are less than one and a half times as bad as the best, or cost little time."""
@@ -88,7 +107,10 @@ class Adaptive:
         """How slow and faulty it is; 1 for one like the others."""
         known = self._known(one, group, now)
         doubt = known.doubt(self.policy, now)
-        return known.slowness(group, self.policy, doubt, now) * self._faults(one, known, doubt)
+        bad = known.slowness(group, self.policy, doubt, now)
+        if not _is_vouched_for(one):
+            bad *= self._faults(one, known, doubt)
+        return bad if group.exponent < _CROWDED else min(bad, self.policy.worst)
 
     def _faults(self, one: Deployment, known: Standing, doubt: float) -> float:
         """What its failures multiply its slowness by."""
@@ -129,15 +151,18 @@ class Adaptive:
 
     def started(self, deployment: Deployment, call: Call, now: float) -> object:
         """See Learns."""
-        known = self._known(deployment, self._group(deployment), now)
-        (known.streamed if call.stream else known.unary).begin(now)
-        known.tried = now
-        return _Begun(now, deployment.in_flight, call.stream)
+        group = self._group(deployment)
+        known = self._known(deployment, group, now)
+        pending = known.streamed if call.stream else known.unary
+        pending.begin(now)
+        group.calls += 1
+        known.tried, known.tried_calls = now, group.calls
+        return _Begun(now, deployment.in_flight, call.stream, pending)
 
     def answering(self, deployment: Deployment, token: object, now: float) -> None:  # noqa: ARG002 (see finished)
         """See Learns."""
-        if isinstance(token, _Begun) and deployment.learned is not None:
-            deployment.learned.streamed.end(token.started, answered=True)
+        if isinstance(token, _Begun):
+            token.pending.end(token.started, answered=True)
 
     def finished(self, deployment: Deployment, seen: Observation) -> None:
         """See Learns. A stream's time is that until its first output: the rest is the caller's to read."""
@@ -145,9 +170,8 @@ class Adaptive:
         if not isinstance(begun, _Begun) or known is None:
             return
         if seen.first_event is None:
-            pending = known.streamed if begun.stream else known.unary
-            pending.end(begun.started, answered=seen.outcome not in (None, "cancelled"))
-        if seen.outcome in _SAYS_NOTHING:
+            begun.pending.end(begun.started, answered=seen.outcome not in (None, "cancelled"))
+        if seen.outcome in _SAYS_NOTHING or seen.started < known.good_since:
             return
         group = self._group(deployment)
         doubt = known.doubt(self.policy, seen.now)
@@ -179,9 +203,12 @@ class Adaptive:
         expected = times.fit.seconds(tokens_in, tokens_out)
         if was_bad and seconds < self.policy.bad * expected:
             known.forgive(-inf if seen.probe else seen.now)
+            known.good_since = seen.started
         ratio = seconds / expected
         known.ratios += ratio
         known.answers += 1
+        strange = min(abs(ratio / known.usual(group, 1.0) - 1.0), 1.0)
+        group.spread += (_DEVIATION * strange - group.spread) * rate_after(group.answers)
         group.slow += (ratio - group.slow) * rate_after(group.answers)
         slow = known.usual(group, 1.0)
         times.learn(expected, seconds, slow)
@@ -193,3 +220,8 @@ def _is_forgiven(one: Deployment, known: Standing) -> bool:
     """True if its breaker has closed again, and nothing has been heard of it since: its slow start is the penalty."""
     recovered = one.health.recovered_at
     return recovered is not None and known.updated <= recovered
+
+
+def _is_vouched_for(one: Deployment) -> bool:
+    """True if its breaker lets more calls through, since its probe has outlived the failures before it."""
+    return one.health.open_until is not None and one.health.probing

@@ -6,7 +6,7 @@ in length, which says nothing of the deployment.
 
 from collections import deque
 from dataclasses import dataclass, field
-from math import exp, log, sqrt
+from math import exp, inf, log, sqrt
 
 from turnout.policies import AdaptivePolicy
 from turnout.strategies.prediction import Fit
@@ -28,6 +28,8 @@ _SHORT = 0.2
 """The part of the answers that takes no longer than `Times.short`."""
 _RATE = 0.02
 _LOAD_RATE = 0.004
+_SUDDEN = 1.0
+"""Change of the logarithm of a deployment's slowness that load alone does not explain."""
 _LEAST_VARIANCE = 0.1
 """Of the logarithm of the load: below this the slope says little, and is taken for less."""
 
@@ -63,6 +65,10 @@ class Group:
     """Moving average of how slow the deployments were that answered, which tells the fit what an average one does."""
     exponent: float = 0.0
     """How much slower a deployment gets with its own load: the slope of one logarithm on the other."""
+    spread: float = 0.25
+    """Standard deviation of observed over predicted times, where a deployment does as usual."""
+    calls: int = 0
+    """Attempts that were begun."""
     covariance: float = 0.0
     variance: float = 1.0
 
@@ -129,6 +135,12 @@ class Standing:
     """When an attempt last said something of it."""
     tried: float
     """When the last attempt began."""
+    tried_calls: int = 0
+    """How many attempts the group had begun then."""
+    eagerness: float = 1.0
+    """By chance above or below 1: how much sooner than usual it is looked at again."""
+    good_since: float = -inf
+    """When the attempt began that showed it to be no longer bad; what began earlier says nothing of it any more."""
     ratios: float = 0.0
     """Sum of the observed over the predicted times of its answers."""
     answers: float = 0.0
@@ -149,7 +161,8 @@ class Standing:
         self.updated = now
 
     def forgive(self, since: float) -> None:
-        """Begins anew: it was bad, and has shown that it no longer is."""
+        """Begins anew: it was bad, and has shown that it no longer is. Attempts under way are those of its bad time."""
+        self.unary, self.streamed = Pending(), Pending()
         self.ratios = self.answers = self.failures = 0.0
         self.since = since
 
@@ -195,12 +208,15 @@ def rate_after(samples: int) -> float:
 def relate(group: Group, known: Standing, load: int, ratio: float) -> None:
     """Learns how much slower answers get with the deployment's own load.
 
-    Compared are each deployment's answers with its own others, since a slow one carries less load for that reason.
+    Compared are each deployment's answers with its own others, since a slow one carries less load for that reason. What
+    became several times as slow carries more for it, not the other way round: such answers are left out.
     """
     dx = log(load) - known.log_load
     dy = log(max(ratio, 1e-3)) - known.log_ratio
     known.log_load += dx * 0.05
     known.log_ratio += dy * 0.05
+    if abs(dy) > _SUDDEN:
+        return
     group.covariance += (dx * dy - group.covariance) * _LOAD_RATE
     group.variance += (dx * dx - group.variance) * _LOAD_RATE
     group.exponent = group.covariance / max(group.variance, _LEAST_VARIANCE)

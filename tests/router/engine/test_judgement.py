@@ -20,8 +20,10 @@ def deployment(**params: Any) -> Deployment:
     return Deployment(parse_model_list([row("a", **params)], {})[0])
 
 
-def fail(one: Deployment, now: float, *, kind: Kind = Kind.INTERNAL, probe: bool = False, **policy: Any) -> None:
-    failure = cooldown.Failure(VERDICTS[kind].outcome, kind, 0.1)
+def fail(
+    one: Deployment, now: float, *, kind: Kind = Kind.INTERNAL, probe: bool = False, calls: int = 0, **policy: Any
+) -> None:
+    failure = cooldown.Failure(VERDICTS[kind].outcome, kind, 0.1, calls=calls)
     cooldown.record_failure(one, failure, probe=probe, now=now, policy=CooldownPolicy(**policy), rng=Random(1))
 
 
@@ -59,9 +61,9 @@ def test_pauses_grow_with_every_trip_up_to_the_cap_and_a_probe_closes() -> None:
         now = until
         assert cooldown.available_at(one, now) == now, "half-open"
         fail(one, now, probe=True)
-    assert 7.5 <= pauses[0] <= 10.0
+    assert 5.0 <= pauses[0] <= 10.0
     assert pauses[1] > pauses[0]
-    assert 33.0 <= pauses[-1] <= 44.0
+    assert 42.5 <= pauses[-1] <= 85.0
     cooldown.record_success(one, probe=True, now=now)
     assert one.health.open_until is None
     assert one.pace(now, 20.0) == 0.1
@@ -137,22 +139,38 @@ def test_a_hook_that_awaits_is_refused_in_the_sync_api() -> None:
         run_without_loop(hook())
 
 
-def open_for(one: Deployment, now: float, seconds: float, seed: int, **policy: Any) -> float:
+def open_for(one: Deployment, now: float, seconds: float, seed: int, *, calls: int = 0, **policy: Any) -> float:
     """How long it rests after a failed probe that took so long."""
-    failure = cooldown.Failure("deployment", Kind.INTERNAL, seconds)
+    failure = cooldown.Failure("deployment", Kind.INTERNAL, seconds, calls=calls)
     cooldown.record_failure(one, failure, probe=True, now=now, policy=CooldownPolicy(**policy), rng=Random(seed))
     return (one.health.open_until or 0.0) - now
 
 
 def test_a_pause_is_no_shorter_than_the_deployment_has_been_failing_up_to_the_cap() -> None:
-    for lasted, least, most in ((0.0, 7.5, 10.0), (30.0, 22.5, 30.0), (40.0, 30.0, 40.0), (500.0, 33.0, 44.0)):
+    for lasted, least, most in ((0.0, 5.0, 10.0), (30.0, 15.0, 30.0), (40.0, 20.0, 40.0), (500.0, 42.5, 85.0)):
         pauses: list[float] = []
         for seed in range(200):
             one = deployment()
             fail(one, 1000.0, min_samples=1000)
             pauses.append(open_for(one, 1000.0 + lasted, 0.0, seed))
-        assert least <= min(pauses) + 0.2 < max(pauses) <= most
-        assert max(pauses) - min(pauses) > 0.2 * most, "a quarter of a pause is up to chance"
+        assert least <= min(pauses) < least * 1.05
+        assert most * 0.95 < max(pauses) <= most, "half of a pause is up to chance"
+
+
+def test_a_pause_is_no_longer_than_the_group_takes_for_so_many_calls() -> None:
+    """320 calls at 8 a second are 40 s; those at 100 a second would be 3 s, but 10 s are the least; up to chance."""
+    for rate, most in ((1.0, 85.0), (8.0, 40.0), (100.0, 10.0)):
+        pauses: list[float] = []
+        for seed in range(200):
+            one = deployment()
+            fail(one, 1000.0, calls=5000)
+            pauses.append(open_for(one, 1500.0, 0.0, seed, calls=5000 + int(500 * rate)))
+            assert (one.health.paced_at, one.health.paced_calls) == (1500.0, 5000 + int(500 * rate))
+        assert most * 0.95 < max(pauses) <= most, rate
+    one = deployment()
+    fail(one, 1000.0, calls=0)
+    assert open_for(one, 2000.0, 0.0, 1, calls=8000) <= 40.0
+    assert open_for(one, 2100.0, 0.0, 1, calls=8200) >= 42.5, "2 a second since the last pause"
 
 
 def test_what_failures_took_does_not_count_as_time_that_it_has_been_failing() -> None:
@@ -169,7 +187,7 @@ def test_a_probe_that_hangs_counts_half_and_a_pause_is_never_shorter_than_the_fi
     for one in (quick, hung, forever):
         one.health.trips, one.health.failures, one.health.failing_since = 2, 5, 1000.0
     assert open_for(quick, 1000.0, 0.0, 1) == pytest.approx(open_for(hung, 1000.0, 30.0, 1) * 40.0 / 25.0)
-    assert 7.5 <= open_for(forever, 1000.0, 600.0, 1) <= 10.0
+    assert 5.0 <= open_for(forever, 1000.0, 600.0, 1) <= 10.0
 
 
 def test_a_configured_pause_is_kept_to_the_second() -> None:

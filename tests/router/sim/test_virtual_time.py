@@ -303,7 +303,7 @@ async def _played(seed: int, faults: Sequence[str], **kind: Any) -> list[Outcome
 
 @pytest.mark.parametrize("kind", [{}, {"stream": 0.5, "follow_ups": 0.3}], ids=["unary", "mixed"])
 def test_a_seed_replays_exactly(kind: dict[str, Any]) -> None:
-    faults = ["a down 5s-12s", "b cut 30% 8s-20s", "c throttled 10s-14s", "all errors 10% 0-30s"]
+    faults = ["a down 5s-12s", "b cut 30% 8s-20s", "c throttled 6s-20s", "all errors 10% 0-30s"]
     once, again, other = (run(_played(seed, faults, **kind)) for seed in (1, 1, 2))
     assert once == again
     assert once != other

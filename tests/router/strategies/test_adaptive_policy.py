@@ -34,7 +34,7 @@ def test_without_an_error_weight_failures_are_left_to_the_breaker() -> None:
 def test_without_patience_a_bad_one_is_tried_again_when_its_past_is_forgotten() -> None:
     counts: dict[float, int] = {}
     for patience in (PATIENCE, inf):
-        world = warm("a", "b", "c", policy=AdaptivePolicy(patience=patience, forgotten=1e9))
+        world = warm("a", "b", "c", policy=AdaptivePolicy(patience=patience, look_calls=10**9, forgotten=1e9))
         world.natures["b"].factor = 10.0
         world.run(40, 0.5)
         while world["b"].in_flight:
@@ -62,19 +62,20 @@ def test_with_a_most_exponent_of_next_to_nothing_load_hardly_counts() -> None:
     assert world.run(300, 0.2).count("slow") < 60
 
 
-def test_without_a_band_any_difference_counts() -> None:
-    for alike, both in ((1.1, True), (1.0, False)):
-        world = warm("a", "b", policy=AdaptivePolicy(alike=alike))
-        world.advance(60.0)
-        for name, ratio in (("a", 1.0), ("b", 1.05)):
-            known = world.known(name)
-            known.answers, known.ratios, known.updated = 1000.0, 1000.0 * ratio, world.time
-        found = set()
-        for _ in range(40):
-            lease = world.begin()
-            found.add(lease.deployment.id)
-            world.cancel(lease)
-        assert found == ({"a", "b"} if both else {"a"})
+@pytest.mark.parametrize(("noise", "answers", "both"), [(2.0, 7.0, True), (2.0, 400.0, False), (0.0, 7.0, False)])
+def test_a_difference_within_two_standard_errors_is_none(noise: float, answers: float, both: bool) -> None:
+    world = warm("a", "b", policy=AdaptivePolicy(noise=noise))
+    world.advance(60.0)
+    world.group.spread = 0.15
+    for name, ratio in (("a", 1.0), ("b", 1.06)):
+        known = world.known(name)
+        known.answers, known.ratios, known.updated = answers, answers * ratio, world.time
+    found = set()
+    for _ in range(40):
+        lease = world.begin()
+        found.add(lease.deployment.id)
+        world.cancel(lease)
+    assert found == ({"a", "b"} if both else {"a"})
 
 
 def test_without_slow_start_who_joins_gets_its_share_at_once() -> None:
