@@ -65,15 +65,15 @@ class AdaptivePolicy:
     """Seconds in which an answer loses most of its weight (Finagle's peak EWMA takes 10)."""
     forgotten: float = 30.0
     """Seconds without an answer after which what is known of a deployment counts a third as much."""
-    noise: float = 2.0
+    noise: float = 1.5
     """Deployments that are worse than the best by so many standard errors share the load: less is mostly chance."""
     bad: float = 1.5
     """From this factor on a deployment gets no calls but those that find out whether it is still bad."""
-    look_calls: int = 230
+    look_calls: int = 205
     """The group's calls between two such calls: what they cost is a share of the calls, whatever their rate."""
     least_patience: float = 10.0
     """Seconds between two such calls at least."""
-    patience: float = 50.0
+    patience: float = 42.0
     """Seconds between two such calls at most."""
     silence: float = 4.0
     """Answers that are overdue at which a deployment looks twice as slow; inf: only answers count."""

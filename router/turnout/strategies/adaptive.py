@@ -175,14 +175,17 @@ class Adaptive:
             return
         group = self._group(deployment)
         doubt = known.doubt(self.policy, seen.now)
-        was_bad = known.usual(group, doubt) * self._faults(deployment, known, doubt) > self.policy.bad
+        slow = known.usual(group, doubt)
+        was_bad = slow * self._faults(deployment, known, doubt) > self.policy.bad
         was_bad = was_bad and seen.started > deployment.health.failed_start
         if _is_forgiven(deployment, known):
             known.forgive(known.since)
         known.fade(self.policy.tau, seen.now)
         known.attempts += 1
         if seen.outcome == "ok":
-            self._answered(known, group, begun, seen, was_bad=was_bad)
+            # nearer to the usual time than to its own of late, as logarithms
+            good = max(self.policy.bad, sqrt(slow)) if was_bad else 0.0
+            self._answered(known, group, begun, seen, good=good)
         else:
             self._failed(known, group, begun, seen)
 
@@ -194,14 +197,14 @@ class Adaptive:
             known.ratios += (seen.now - seen.started) / typical
             known.answers += 1
 
-    def _answered(self, known: Standing, group: Group, begun: _Begun, seen: Observation, *, was_bad: bool) -> None:
+    def _answered(self, known: Standing, group: Group, begun: _Begun, seen: Observation, *, good: float) -> None:
         tokens_in, tokens_out = seen.tokens_in or 0, seen.tokens_out or 0
         seconds, times = seen.now - seen.started, group.unary
         if seen.first_event is not None:
             seconds, times, tokens_out = seen.first_event, group.streamed, 0
         seconds = max(seconds, 1e-6)
         expected = times.fit.seconds(tokens_in, tokens_out)
-        if was_bad and seconds < self.policy.bad * expected:
+        if seconds < good * expected:
             known.forgive(-inf if seen.probe else seen.now)
             known.good_since = seen.started
         ratio = seconds / expected

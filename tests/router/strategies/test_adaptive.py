@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.router.strategies.world import World, times_on, warm
+from tests.router.strategies.world import SECONDS, World, times_on, warm
 from turnout.context import AffinityKey, Observation
 from turnout.engine.preference import in_order
 from turnout.policies import AdaptivePolicy
@@ -112,7 +112,7 @@ def test_answers_to_calls_from_its_bad_time_say_nothing_once_it_is_good_again() 
     world.fail(late[1])
     assert world.badness("b") == badness
     world.advance(30.0)
-    assert world.badness("b") < 1.5
+    assert world.badness("b") < 1.5 * world.badness("a")
 
 
 def test_one_good_answer_brings_it_back_with_a_slow_start() -> None:
@@ -131,6 +131,20 @@ def test_one_good_answer_brings_it_back_with_a_slow_start() -> None:
     usual = sum(answered + SLOW_START <= one < answered + SLOW_START + 60.0 for one in at)
     assert early <= 5 < 20 <= usual
     assert usual == pytest.approx(120 / 3, rel=0.35)
+
+
+def test_an_answer_that_is_nearer_to_the_usual_time_than_to_its_own_forgives() -> None:
+    """Three times as long as usual is good news of one that took ten times as long, and of one that took four none."""
+    for factor, forgiven in ((10.0, True), (4.0, False)):
+        world = warm("a", "b", "c")
+        world.advance(20.0)
+        known = world.known("b")
+        known.answers, known.ratios, known.updated = 20.0, 20.0 * factor, world.time
+        lease = world.begin_on("b")
+        world.advance(SECONDS * 2.8)
+        world.answer(lease)
+        assert (known.good_since == lease.started) is forgiven
+        assert (world.badness("b") < 3.0) is forgiven
 
 
 def test_a_quick_answer_that_began_before_the_last_failure_forgives_nothing() -> None:
