@@ -28,11 +28,6 @@ def _cooled(**changes: Any) -> Patch:
     return patch
 
 
-def _at_fixed_times(router: SimulatedRouter) -> None:
-    _weighed(look_calls=10**9, patience=44.0)(router)
-    _cooled(probe_calls=10**9, cap=44.0)(router)
-
-
 class Absolute(Adaptive):
     """Takes every call to be of the same size."""
 
@@ -49,7 +44,6 @@ ABLATIONS: Mapping[str, tuple[Patch | None, type[Adaptive]]] = {
     "errors left to the breaker": (_weighed(error_weight=0.0), Adaptive),
     "overdue answers not counted": (_weighed(silence=inf), Adaptive),
     "no limit to badness under load": (_weighed(worst=inf), Adaptive),
-    "looks and probes at fixed times": (_at_fixed_times, Adaptive),
     "bad deployments never tried": (_weighed(patience=inf, look_calls=10**9, forgotten=1e9), Adaptive),
     "no slow start": (_weighed(slow_start=1e-9), Adaptive),
     "no circuit breaker": (_cooled(enabled=False), Adaptive),

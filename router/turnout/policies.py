@@ -30,7 +30,8 @@ class CooldownPolicy:
 
     A circuit breaker in the manner of Finagle's failure accrual: it opens on `consecutive` failures in a row or when
     the moving success rate falls below `success_rate` (with at least `min_samples` outcomes seen); the pause is
-    jittered, starts at `base` and doubles with every trip up to `cap`; one probe decides what follows.
+    jittered, starts at `base` and doubles with every trip up to `cap`, or to the time of `probe_calls` calls; one probe
+    decides what follows.
     LiteLLM's `allowed_fails` (failures within a minute before the deployment rests) replaces the two conditions when
     given, `allowed_fails_by_kind` (`allowed_fails_policy`) does so for one kind; `cooldown_time` fixes base and cap.
     """

@@ -92,7 +92,7 @@ def test_least_busy_counts_calls_that_were_given_up_for_an_hour() -> None:
     peer = LiteLLM(strategy, Random(0))
     for name in ("r1", "r2"):
         peer.join(name)
-    call = Call(0.0, Size(1, 1), mistaken=False, peer=peer)
+    call = Call(0.0, 60.0, Size(1, 1), mistaken=False, peer=peer)
     assert peer.pick(call, 0.0) == "r1"
     peer.cancelled(call, 60.0)
     assert strategy.choose(["r1", "r2"], call, 3599.0) == "r2"

@@ -42,10 +42,10 @@ class Adaptive:
         badness = slowness x (1 + 10 x (error rate - 2 %)) x failures in a row
 
     `slowness` is observed over predicted time of the answers of late (Finagle's peak EWMA, made relative to a call's
-    size), raised by answers that are overdue; differences of a tenth count as none. The exponent is learned per model
-    group: near 0 where load does not slow deployments down, up to 1 where it does. `pace` is the slow start of Envoy.
-    What looks bad gets one call every 40 s, and is forgiven by one good answer. Throttles, limits and open breakers
-    are the engine's: what is picked from is ready. docs/routing.md tells what each rule is worth.
+    size), raised by answers that are overdue; differences that chance explains count as none. The exponent is learned
+    per model group: near 0 where load does not slow deployments down, up to 1 where it does. `pace` is the slow start
+    of Envoy. What looks bad gets one of some two hundred calls, and is forgiven by one good answer. Throttles, limits
+    and open breakers are the engine's: what is picked from is ready. docs/routing.md tells what each rule is worth.
     """
 
     def __init__(self, policy: AdaptivePolicy | None = None) -> None:
