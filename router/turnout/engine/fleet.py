@@ -52,6 +52,8 @@ class Fleet:
         self.domains: dict[str, list[Deployment]] = {}
         self.strategy = strategy
         self._learner = strategy if isinstance(strategy, Learns) else None
+        self.learns = self._learner is not None
+        """The strategy judges by itself who is slow."""
         self._compares = strategy if isinstance(strategy, Compares) else None
         self.checks = tuple(checks)
         self._checks = [(one, one if isinstance(one, Applies) else None) for one in checks]

@@ -50,13 +50,26 @@ def settle_failure(
         )
         if outcome == "provider":
             _note_overload(deployment, error, fleet, io)
-        cooldown.record_failure(deployment, failure, probe=lease.probe, now=now, policy=fleet.cooldown, rng=io.rng)
+        if not _is_only_slow(lease, kind, fleet):
+            cooldown.record_failure(deployment, failure, probe=lease.probe, now=now, policy=fleet.cooldown, rng=io.rng)
         if kind is Kind.TIMEOUT and outcome != "cancelled":
             cooldown.record_latency(deployment, now - lease.started, None, first_event=False, now=now)
 
     unknown = lease.first_event is not None or kind is Kind.TIMEOUT
     seen = Observation(lease.started, now, outcome, tokens_in, tokens_out, lease.first_event, lease.probe, lease.token)
     fleet.release(lease, now, record, _used(lease, tokens_in, tokens_out) if unknown else NOTHING_USED, seen)
+
+
+def _is_only_slow(lease: Lease, kind: Kind, fleet: Fleet) -> bool:
+    """True for a timeout at a deployment that has answered another call meanwhile, if the strategy judges slowness.
+
+    To take a server out because it is full fills the others, until none is left.
+    """
+    answered = lease.deployment.health.last_success
+    if kind is not Kind.TIMEOUT or lease.probe or not fleet.learns:
+        return False
+    counted = fleet.cooldown.allowed_fails_by_kind.get(kind, fleet.cooldown.allowed_fails)
+    return counted is None and answered is not None and answered > lease.started
 
 
 def _note_overload(deployment: Deployment, error: APIError, fleet: Fleet, io: IO) -> None:

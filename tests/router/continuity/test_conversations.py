@@ -85,7 +85,7 @@ def test_two_hundred_conversations_stay_on_their_accounts(cloud: FakeCloud, stre
     asyncio.run(run())
     made = [region.served for region in cloud.regions.values()]
     assert sum(made) == CONVERSATIONS * TURNS
-    assert min(made[:2]) > CONVERSATIONS, "both accounts took part"
+    assert min(made[:2]) > CONVERSATIONS // 4, "both accounts took part"
     assert sum(region.foreign_ids for region in cloud.regions.values()) == 0
 
 

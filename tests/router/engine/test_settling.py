@@ -1,0 +1,61 @@
+"""What an attempt's end is held against: a timeout says more of a deployment that answers nobody."""
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.router.engine.test_fleet import row
+from turnout.config import parse_model_list
+from turnout.context import Call
+from turnout.engine.fleet import Fleet
+from turnout.engine.leases import Destination, Lease, Tries
+from turnout.engine.settling import settle_failure, settle_success
+from turnout.errors import APITimeoutError
+from turnout.policies import BudgetPolicy, CooldownPolicy, WaitPolicy
+from turnout.strategies import Adaptive, SimpleShuffle
+
+
+class Clock:
+    """The part of the port that settling uses."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self.rng = Random(1)
+
+    def now(self) -> float:
+        return self.time
+
+
+def opened(strategy: Any, *, answers: bool, policy: CooldownPolicy | None = None) -> bool:
+    """Whether six attempts that time out open the breaker, with or without an answer to another one meanwhile."""
+    clock = Clock()
+    fleet = Fleet(strategy, [], policy or CooldownPolicy(), BudgetPolicy(), WaitPolicy())
+    one = fleet.add(parse_model_list([row("a")], {})[0], clock.time)
+
+    def begin() -> Lease:
+        call = Call("create", one.spec.model_group, {}, clock.time, clock.time + 600.0)
+        lease = fleet.choose(Destination(fleet.groups[one.spec.model_group]), call, Tries(), clock.time, clock.rng)
+        assert isinstance(lease, Lease)
+        return lease
+
+    late = [begin() for _ in range(6)]
+    clock.time += 1.0
+    other = begin()
+    clock.time += 20.0
+    if answers:
+        settle_success(other, fleet, clock.time, 10, 10)
+    clock.time += 9.0
+    for lease in late:
+        settle_failure(lease, APITimeoutError("x"), "deployment", fleet, clock)  # type: ignore[arg-type]
+    return one.health.open_until is not None
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_timeout_of_one_that_answers_others_is_for_a_strategy_that_learns_to_judge(answers: bool) -> None:
+    assert opened(Adaptive(), answers=answers) is not answers
+    assert opened(SimpleShuffle(), answers=answers)
+
+
+def test_failures_that_the_configuration_counts_are_all_counted() -> None:
+    assert opened(Adaptive(), answers=True, policy=CooldownPolicy(allowed_fails=3))
