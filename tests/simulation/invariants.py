@@ -21,6 +21,7 @@ from turnout.engine.fleet import Fleet
 from turnout.engine.leases import Destination, Lease, Ticket, Tries
 from turnout.policies import BudgetPolicy, CooldownPolicy, FallbackPolicy
 from turnout_adapters.adapter import HTTPRequest
+from turnout_adapters.kinds import Kind
 
 LATE = 0.01
 """Virtual seconds by which a call may end after its deadline."""
@@ -315,6 +316,9 @@ class Invariants(Observer):
                 raise Violation(f"call {number} {what} and the health of {one.id} went from {before} to {after}")
         elif answered and ((one.health.failures and self._is_newer(exchange)) or one.health.last_success != now):
             raise Violation(f"call {number} was answered by {one.id}, which counts {one.health.failures} failures")
+        elif not answered and self._is_only_slow(lease, exchange, before):
+            if after != before:
+                raise Violation(f"{one.id} only kept call {number} waiting, and went from {before} to {after}")
         elif not answered and one.health.failures != before["failures"] + 1 and now < facts.deadline - LATE:
             raise Violation(f"call {number} failed at {one.id}, which went from {before} to {after}")
         if lease.probe and one.health.probing:
@@ -323,6 +327,13 @@ class Invariants(Observer):
         if failed and exchange is not None:
             self.failed[one] = max(exchange.at, self.failed.get(one, 0.0))
         self._check_breaker(one, now, failed=failed)
+
+    def _is_only_slow(self, lease: Lease, exchange: Exchange | None, before: Any) -> bool:
+        """It was given up, but has answered another call meanwhile."""
+        last, policy = before["last_success"], self.cooldown
+        counted = policy.allowed_fails_by_kind.get(Kind.TIMEOUT, policy.allowed_fails) is not None
+        gave_up = exchange is not None and exchange.end == "given up" and not lease.probe
+        return gave_up and not counted and self.fleet.learns and last is not None and last > lease.started
 
     def _is_newer(self, exchange: Exchange | None) -> bool:
         """It was sent after all that failed, so that its answer is a sign of life."""
