@@ -13,6 +13,7 @@ from turnout.sim.traffic import Arrival
 _BEFORE = 120.0
 """Seconds before a fault in which a region's usual share is measured."""
 _GAP = 10.0
+"""Seconds without a call that a recovery may have in it."""
 NEVER = 150.0
 """Seconds of recovery that a region is counted with that has not recovered by the end of the run."""
 

@@ -54,6 +54,10 @@ class CooldownPolicy:
     enabled: bool = True
     """False (`disable_cooldowns`): no deployment ever rests."""
 
+    def allowed(self, kind: Kind) -> int | None:
+        """Failures of a kind within a minute before the deployment rests; None if the other conditions count."""
+        return self.allowed_fails_by_kind.get(kind, self.allowed_fails)
+
 
 @dataclass(frozen=True, slots=True)
 class AdaptivePolicy:

@@ -176,7 +176,7 @@ def _count(deployment: Deployment, failure: Failure, now: float) -> None:
 
 def _should_open(deployment: Deployment, kind: Kind, policy: CooldownPolicy) -> bool:
     health = deployment.health
-    allowed = policy.allowed_fails_by_kind.get(kind, policy.allowed_fails)
+    allowed = policy.allowed(kind)
     if allowed is not None:
         return len(health.minute) > allowed
     if health.auth_failures >= 2 or health.failures >= policy.consecutive:

@@ -68,8 +68,7 @@ def _is_only_slow(lease: Lease, kind: Kind, fleet: Fleet) -> bool:
     answered = lease.deployment.health.last_success
     if kind is not Kind.TIMEOUT or lease.probe or not fleet.learns:
         return False
-    counted = fleet.cooldown.allowed_fails_by_kind.get(kind, fleet.cooldown.allowed_fails)
-    return counted is None and answered is not None and answered > lease.started
+    return fleet.cooldown.allowed(kind) is None and answered is not None and answered > lease.started
 
 
 def _note_overload(deployment: Deployment, error: APIError, fleet: Fleet, io: IO) -> None:

@@ -73,7 +73,7 @@ class Adaptive:
         chosen, lowest, ties = looks[0][0], inf, 0
         for one, bad in looks:
             share = (one.share or 1.0) * self._pace(one, now)
-            noise = policy.noise * group.spread / sqrt(one.learned.answers + 2.0)
+            noise = policy.noise * one.learned.standard_error(group)
             score = max(bad / (1.0 + noise), best) * ((one.in_flight + 1) / share) ** exponent
             if score < lowest:
                 chosen, lowest, ties = one, score, 1

@@ -171,6 +171,10 @@ class Standing:
         belief = _BELIEF * doubt
         return (self.ratios + belief * group.slow) / (self.answers + belief)
 
+    def standard_error(self, group: Group) -> float:
+        """What `usual` may be off by chance, as a part of it."""
+        return group.spread / sqrt(self.answers + _BELIEF)
+
     def slowness(self, group: Group, policy: AdaptivePolicy, doubt: float, now: float) -> float:
         """The same, raised by attempts under way that take too long.
 

@@ -301,14 +301,6 @@ def test_the_exponent_grows_where_load_slows_answers_down() -> None:
     assert found == pytest.approx({0.0: 0.0, 0.3: 0.3, 0.6: 0.6}, abs=0.12)
 
 
-def test_one_that_gets_slow_teaches_no_exponent_though_it_carries_more_then() -> None:
-    world = warm("a", "b", "c")
-    world.natures["b"].factor = 10.0
-    world.run(2000, 0.05)
-    assert world.known("b").answers > 0
-    assert world.group.exponent < 0.1
-
-
 def test_with_a_learned_exponent_load_outweighs_speed() -> None:
     world = warm("quick", "slow")
     world.natures["slow"].factor = 1.4

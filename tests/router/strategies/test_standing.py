@@ -1,4 +1,4 @@
-"""What is known of attempts under way: nothing is left of any of them, however they begin and end."""
+"""What is known of attempts under way and of load: nothing is left of any attempt, however it begins and ends."""
 
 import pytest
 from hypothesis import given, settings
@@ -84,3 +84,11 @@ def test_an_answer_takes_what_began_before_it_out_of_what_is_overdue() -> None:
     world.answer(leases[0])
     assert list(pending.fresh) == [leases[2].started, leases[4].started]
     assert pending.count == 2
+
+
+def test_one_that_gets_slow_teaches_no_exponent_though_it_carries_more_then() -> None:
+    world = warm("a", "b", "c")
+    world.natures["b"].factor = 10.0
+    world.run(2000, 0.05)
+    assert world.known("b").answers > 0
+    assert world.group.exponent < 0.1
