@@ -40,8 +40,8 @@ class CooldownPolicy:
     success_rate: float = 0.8
     min_samples: int = 10
     base: float = 10.0
-    cap: float = 85.0
-    probe_calls: int = 320
+    cap: float = 92.0
+    probe_calls: int = 300
     """A pause is no longer than the model group takes for so many calls, nor shorter than `base`."""
     auth_pause: float = 60.0
     """Pause after a second refusal of the deployment's own credentials in a row."""
@@ -74,11 +74,11 @@ class AdaptivePolicy:
     """Deployments that are worse than the best by so many standard errors share the load: less is mostly chance."""
     bad: float = 1.5
     """From this factor on a deployment gets no calls but those that find out whether it is still bad."""
-    look_calls: int = 205
+    look_calls: int = 210
     """The group's calls between two such calls: what they cost is a share of the calls, whatever their rate."""
     least_patience: float = 10.0
     """Seconds between two such calls at least."""
-    patience: float = 42.0
+    patience: float = 58.0
     """Seconds between two such calls at most."""
     silence: float = 4.0
     """Answers that are overdue at which a deployment looks twice as slow; inf: only answers count."""

@@ -329,11 +329,12 @@ class Invariants(Observer):
         self._check_breaker(one, now, failed=failed)
 
     def _is_only_slow(self, lease: Lease, exchange: Exchange | None, before: Any) -> bool:
-        """It was given up, but has answered another call meanwhile."""
+        """It was given up, but had answered another call in the second half of that time."""
         last, policy = before["last_success"], self.cooldown
         counted = policy.allowed_fails_by_kind.get(Kind.TIMEOUT, policy.allowed_fails) is not None
         gave_up = exchange is not None and exchange.end == "given up" and not lease.probe
-        return gave_up and not counted and self.fleet.learns and last is not None and last > lease.started
+        lately = last is not None and last > (lease.started + self.now()) / 2
+        return gave_up and not counted and self.fleet.learns and lately
 
     def _is_newer(self, exchange: Exchange | None) -> bool:
         """It was sent after all that failed, so that its answer is a sign of life."""

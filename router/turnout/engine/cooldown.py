@@ -204,15 +204,16 @@ def _pause(deployment: Deployment, failure: Failure, policy: CooldownPolicy, now
     """Twice as long with every trip, and no shorter than the deployment has been failing already.
 
     But no longer than the group takes for `probe_calls` calls: what probes cost its callers is a share of the calls,
-    whatever their rate. What the failed attempts took counts for half: a probe that hangs for half a minute is a pause
-    too.
+    whatever their rate. A probe that hangs for half a minute is a pause too, so half of what the attempt took is taken
+    off; unless nobody has been answered of late: then whoever is sent will hang as long, and the pause is no shorter.
     """
-    health = deployment.health
+    health, took = deployment.health, failure.seconds
     lasted = now - health.failing_since - health.failures * health.failed_in
+    silent = took if health.failures >= policy.consecutive else 0.0
     calls = max(failure.calls - health.paced_calls, 1)
     enough = max((now - health.paced_at) * policy.probe_calls / calls, policy.base)
-    longest = min(policy.cap, enough, max(policy.base * 2.0 ** min(health.trips, 16), lasted))
-    return max(longest - failure.seconds / 2, min(policy.base, longest))
+    longest = min(policy.cap, enough, max(policy.base * 2.0 ** min(health.trips, 16), lasted, silent))
+    return longest if silent else max(longest - took / 2, min(policy.base, longest))
 
 
 def _pace(health: Health, calls: int, now: float) -> None:

@@ -50,7 +50,7 @@ def settle_failure(
         )
         if outcome == "provider":
             _note_overload(deployment, error, fleet, io)
-        if not _is_only_slow(lease, kind, fleet):
+        if not _is_only_slow(lease, kind, fleet, now):
             cooldown.record_failure(deployment, failure, probe=lease.probe, now=now, policy=fleet.cooldown, rng=io.rng)
         if kind is Kind.TIMEOUT and outcome != "cancelled":
             cooldown.record_latency(deployment, now - lease.started, None, first_event=False, now=now)
@@ -60,15 +60,16 @@ def settle_failure(
     fleet.release(lease, now, record, _used(lease, tokens_in, tokens_out) if unknown else NOTHING_USED, seen)
 
 
-def _is_only_slow(lease: Lease, kind: Kind, fleet: Fleet) -> bool:
-    """True for a timeout at a deployment that has answered another call meanwhile, if the strategy judges slowness.
+def _is_only_slow(lease: Lease, kind: Kind, fleet: Fleet, now: float) -> bool:
+    """True for a timeout at a deployment that has answered another call of late, if the strategy judges slowness.
 
-    To take a server out because it is full fills the others, until none is left.
+    To take a server out because it is full fills the others, until none is left. Of late is the second half of the
+    attempt: in the first one those may have been answered that were sent before a region fell silent.
     """
     answered = lease.deployment.health.last_success
     if kind is not Kind.TIMEOUT or lease.probe or not fleet.learns:
         return False
-    return fleet.cooldown.allowed(kind) is None and answered is not None and answered > lease.started
+    return fleet.cooldown.allowed(kind) is None and answered is not None and answered > (lease.started + now) / 2
 
 
 def _note_overload(deployment: Deployment, error: APIError, fleet: Fleet, io: IO) -> None:

@@ -21,6 +21,8 @@ _CROWDED = 0.2
 """Exponent from which on load counts as what slows deployments down."""
 _LITTLE = 0.1
 """Seconds that a prompt cache is always worth."""
+_ENOUGH = 5
+"""Attempts that hang at a silent deployment; one more finds out no more."""
 _SAYS_NOTHING = (None, "caller", "throttle", "cancelled")
 
 
@@ -87,9 +89,10 @@ class Adaptive:
         """True if it is time to find out whether a bad deployment still is; a breaker knows by itself when it is."""
         if one.health.open_until is not None:
             return not one.health.probing
-        known = one.learned
-        age, policy = (now - known.tried) * known.eagerness, self.policy
-        if (group.calls - known.tried_calls) * known.eagerness < policy.look_calls:
+        known, policy = one.learned, self.policy
+        eager = known.eagerness / 2.0 if known.hanging >= _ENOUGH else known.eagerness
+        age = (now - known.tried) * eager
+        if (group.calls - known.tried_calls) * eager < policy.look_calls:
             return age > policy.patience
         return age > policy.least_patience
 

@@ -166,6 +166,11 @@ class Standing:
         self.ratios = self.answers = self.failures = 0.0
         self.since = since
 
+    @property
+    def hanging(self) -> int:
+        """Attempts under way that began after every one that was answered."""
+        return len(self.unary.fresh) + len(self.streamed.fresh)
+
     def usual(self, group: Group, doubt: float) -> float:
         """Observed over predicted time of the answers of late; the group's, as far as there are none."""
         belief = _BELIEF * doubt

@@ -63,7 +63,7 @@ def test_pauses_grow_with_every_trip_up_to_the_cap_and_a_probe_closes() -> None:
         fail(one, now, probe=True)
     assert 5.0 <= pauses[0] <= 10.0
     assert pauses[1] > pauses[0]
-    assert 42.5 <= pauses[-1] <= 85.0
+    assert 46.0 <= pauses[-1] <= 92.0
     cooldown.record_success(one, probe=True, now=now)
     assert one.health.open_until is None
     assert one.pace(now, 20.0) == 0.1
@@ -147,7 +147,7 @@ def open_for(one: Deployment, now: float, seconds: float, seed: int, *, calls: i
 
 
 def test_a_pause_is_no_shorter_than_the_deployment_has_been_failing_up_to_the_cap() -> None:
-    for lasted, least, most in ((0.0, 5.0, 10.0), (30.0, 15.0, 30.0), (40.0, 20.0, 40.0), (500.0, 42.5, 85.0)):
+    for lasted, least, most in ((0.0, 5.0, 10.0), (30.0, 15.0, 30.0), (40.0, 20.0, 40.0), (500.0, 46.0, 92.0)):
         pauses: list[float] = []
         for seed in range(200):
             one = deployment()
@@ -158,8 +158,8 @@ def test_a_pause_is_no_shorter_than_the_deployment_has_been_failing_up_to_the_ca
 
 
 def test_a_pause_is_no_longer_than_the_group_takes_for_so_many_calls() -> None:
-    """320 calls at 8 a second are 40 s; those at 100 a second would be 3 s, but 10 s are the least; up to chance."""
-    for rate, most in ((1.0, 85.0), (8.0, 40.0), (100.0, 10.0)):
+    """300 calls at 8 a second are 37.5 s; those at 100 a second would be 3 s, but 10 s are the least; up to chance."""
+    for rate, most in ((1.0, 92.0), (8.0, 37.5), (100.0, 10.0)):
         pauses: list[float] = []
         for seed in range(200):
             one = deployment()
@@ -169,8 +169,8 @@ def test_a_pause_is_no_longer_than_the_group_takes_for_so_many_calls() -> None:
         assert most * 0.95 < max(pauses) <= most, rate
     one = deployment()
     fail(one, 1000.0, calls=0)
-    assert open_for(one, 2000.0, 0.0, 1, calls=8000) <= 40.0
-    assert open_for(one, 2100.0, 0.0, 1, calls=8200) >= 42.5, "2 a second since the last pause"
+    assert open_for(one, 2000.0, 0.0, 1, calls=8000) <= 37.5
+    assert open_for(one, 2100.0, 0.0, 1, calls=8200) >= 46.0, "2 a second since the last pause"
 
 
 def test_what_failures_took_does_not_count_as_time_that_it_has_been_failing() -> None:
@@ -185,9 +185,21 @@ def test_what_failures_took_does_not_count_as_time_that_it_has_been_failing() ->
 def test_a_probe_that_hangs_counts_half_and_a_pause_is_never_shorter_than_the_first() -> None:
     quick, hung, forever = deployment(), deployment(), deployment()
     for one in (quick, hung, forever):
-        one.health.trips, one.health.failures, one.health.failing_since = 2, 5, 1000.0
+        one.health.trips, one.health.failures, one.health.failing_since = 2, 1, 1000.0
     assert open_for(quick, 1000.0, 0.0, 1) == pytest.approx(open_for(hung, 1000.0, 30.0, 1) * 40.0 / 25.0)
     assert 5.0 <= open_for(forever, 1000.0, 600.0, 1) <= 10.0
+
+
+def test_after_a_row_of_failures_a_pause_is_no_shorter_than_what_the_last_took_its_caller() -> None:
+    """Nobody was answered of late: who is sent next will hang as long, and should not be sent as soon."""
+    quick, hung, forever, seldom = deployment(), deployment(), deployment(), deployment()
+    for one in (quick, hung, forever, seldom):
+        one.health.failures, one.health.failing_since = 5, 1000.0
+    assert 5.0 <= open_for(quick, 1000.0, 0.1, 1) <= 10.0
+    assert 15.0 <= open_for(hung, 1000.0, 30.0, 1) <= 30.0
+    assert 46.0 <= open_for(forever, 1000.0, 600.0, 1) <= 92.0, "but no longer than any pause"
+    seldom.health.paced_at = 700.0
+    assert open_for(seldom, 1000.0, 30.0, 1, calls=6000) <= 15.0, "nor than 300 calls, 20 a second"
 
 
 def test_a_configured_pause_is_kept_to_the_second() -> None:

@@ -41,7 +41,7 @@ def test_without_patience_a_bad_one_is_tried_again_when_its_past_is_forgotten() 
             world.run(1, 0.5)
         counts[patience] = len(times_on(world, "b", 600))
     assert counts[inf] == 0
-    assert counts[PATIENCE] >= 6
+    assert counts[PATIENCE] >= 300 / PATIENCE * 0.75
 
 
 def test_with_a_least_exponent_of_one_load_always_counts_in_full() -> None:
@@ -86,3 +86,16 @@ def test_without_slow_start_who_joins_gets_its_share_at_once() -> None:
         world.advance(0.001)
         counts[slow_start] = len(times_on(world, "c", 10))
     assert counts[1e-9] >= 3 > 1 >= counts[SLOW_START]
+
+
+def test_while_five_calls_hang_at_a_silent_one_the_next_look_waits_twice_as_long() -> None:
+    first: dict[int, float] = {}
+    for hanging in (2, 4, 5, 8):
+        world = warm("a", "b", "c", policy=AdaptivePolicy(look_calls=10**9))
+        world.natures["b"].silent = True
+        for _ in range(hanging):
+            world.begin_on("b")
+        world.advance(30.0)
+        first[hanging] = 30.0 + times_on(world, "b", 600)[0]
+    assert all(PATIENCE / 1.25 <= first[few] <= PATIENCE / 0.75 + 1.0 for few in (2, 4))
+    assert all(2 * PATIENCE / 1.25 <= first[many] <= 2 * PATIENCE / 0.75 + 1.0 for many in (5, 8))
