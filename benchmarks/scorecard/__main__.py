@@ -35,6 +35,7 @@ from benchmarks.scorecard.play import ORACLE, PEERS
 from benchmarks.scorecard.redis_faults import in_background
 from benchmarks.scorecard.runs import OURS, REFERENCE, WARM_UP, Run, Wanted, make_all, setting, traces_here
 from benchmarks.scorecard.scenarios import SCENARIOS
+from benchmarks.scorecard.scout import SCOUTED, SCOUTS
 from turnout.errors import ConfigError
 
 _SKIP = 300.0
@@ -85,11 +86,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = _print_scenarios(console, table, numbers, reference=reference)
     failed += _print_correctness(console, never)
     ablation = _ablation(wanted, seeds, console, given.workers) if given.ablation else {}
+    scouts = _scouts(wanted, seeds, console, given.workers, reference=reference) if given.scouts else {}
+    if failed and not given.scouts:
+        console.print("With --scouts: what a router can reach that has to find out what ails a region.")
     traffic = f"{Path(wanted.trace).name}, {wanted.deployments} deployments, {given.seeds} seeds"
     console.print(f"{traffic}, {time.monotonic() - begun:.0f} s; {failed} gates not held" if failed else
                   f"{traffic}, {time.monotonic() - begun:.0f} s; every gate is held", style="bold")  # fmt: skip
     if given.json is not None:
-        given.json.write_text(json.dumps(_as_json(table, never, ablation), indent=2))
+        given.json.write_text(json.dumps(_as_json(table, never, ablation, scouts), indent=2))
     return 1 if failed else 0
 
 
@@ -108,6 +112,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--fault-at", type=float, default=WARM_UP, help="when faults begin, in seconds (default 300)")
     parser.add_argument("--scenario", type=_numbers, default=list(range(1, 18)), help="such as 1,2,6 (default: all)")
     parser.add_argument("--ablation", action="store_true", help="also play without each of the rules")
+    parser.add_argument("--scouts", action="store_true", help="also play what finding out costs at least")
     parser.add_argument("--workers", type=int, default=cpu_count() or 2, help="processes")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given = parser.parse_args(arguments)
@@ -209,7 +214,30 @@ def _ablation(wanted: Wanted, seeds: Iterable[int], console: Console, workers: i
     return table
 
 
-def _as_json(table: Table_, never: Sequence[CorrectnessResult], ablation: Table_) -> dict[str, Any]:
+def _scouts(wanted: Wanted, seeds: Iterable[int], console: Console, workers: int, *, reference: bool) -> Table_:
+    """Plays routers that find out as cheaply as can be, and prints which of the gates they miss for all that."""
+    routers = (OURS, *SCOUTS, ORACLE)
+    runs = [Run(number, router, seed) for router in routers for number in SCOUTED for seed in seeds]
+    table = _played(wanted, runs, console, workers)
+    gates = [(number, gate) for number in SCOUTED for gate in GATES[number]]
+    shown = Table(
+        title="what finding out costs at least (!: a gate is not held)", title_justify="left", title_style="bold"
+    )
+    shown.add_column("to find out", no_wrap=True)
+    for number, gate in gates:
+        shown.add_column(f"{number}: {_TITLES[gate.name]}", justify="right", overflow="fold")
+    for router in routers:
+        cells: list[str] = []
+        for number, gate in gates:
+            found = table[number, router]
+            held = gate.holds(found, table[number, ORACLE], reference=reference)
+            cells.append(_cell(getattr(found, gate.name)) + ("" if held else " !"))
+        shown.add_row(router, *cells)
+    console.print(shown)
+    return table
+
+
+def _as_json(table: Table_, never: Sequence[CorrectnessResult], ablation: Table_, scouts: Table_) -> dict[str, Any]:
     def rows(of: Table_) -> list[dict[str, Any]]:
         return [{"scenario": number, "router": name, **asdict(found)} for (number, name), found in of.items()]
 
@@ -217,6 +245,7 @@ def _as_json(table: Table_, never: Sequence[CorrectnessResult], ablation: Table_
         "scenarios": rows(table),
         "correctness": [asdict(one) for one in never],
         "ablation": rows(ablation),
+        "scouts": rows(scouts),
     }
 
 

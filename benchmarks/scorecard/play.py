@@ -8,6 +8,7 @@ from benchmarks.scorecard.litellm_models import LatencyBased, LeastBusy, LiteLLM
 from benchmarks.scorecard.oracle import Oracle
 from benchmarks.scorecard.peers import PeakEwmaP2C
 from benchmarks.scorecard.scenario import Scenario
+from benchmarks.scorecard.scout import SCOUTS
 from turnout.sim.record import Outcome
 
 ORACLE = "oracle"
@@ -63,5 +64,5 @@ def play(scenario: Scenario, peer_name: str, seed: int) -> list[Outcome]:
     """The calls of a run, in order of their arrival; the same for the same seed. The oracle is one for all workers."""
     engine = Engine(scenario, seed)
     workers = 1 if peer_name == ORACLE else scenario.workers
-    make = PEERS[peer_name]
+    make = PEERS.get(peer_name) or SCOUTS[peer_name]
     return engine.play([make(engine, Random(f"{peer_name}:{seed}:{worker}")) for worker in range(workers)])
