@@ -76,7 +76,7 @@ class AdaptivePolicy:
     """From this factor on a deployment gets no calls but those that find out whether it is still bad."""
     look_calls: int = 210
     """The group's calls between two such calls: what they cost is a share of the calls, whatever their rate."""
-    least_patience: float = 10.0
+    least_patience: float = 20.0
     """Seconds between two such calls at least."""
     patience: float = 58.0
     """Seconds between two such calls at most."""
