@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = _print_scenarios(console, table, numbers, reference=reference)
     failed += _print_correctness(console, never)
     ablation = _ablation(wanted, seeds, console, given.workers) if given.ablation else {}
-    scouts = _scouts(wanted, seeds, console, given.workers, reference=reference) if given.scouts else {}
+    scouts = _scouts(wanted, seeds, console, given.workers, table, reference=reference) if given.scouts else {}
     if failed and not given.scouts:
         console.print("With --scouts: what a router can reach that has to find out what ails a region.")
     traffic = f"{Path(wanted.trace).name}, {wanted.deployments} deployments, {given.seeds} seeds"
@@ -214,11 +214,14 @@ def _ablation(wanted: Wanted, seeds: Iterable[int], console: Console, workers: i
     return table
 
 
-def _scouts(wanted: Wanted, seeds: Iterable[int], console: Console, workers: int, *, reference: bool) -> Table_:
+def _scouts(
+    wanted: Wanted, seeds: Iterable[int], console: Console, workers: int, known: Table_, *, reference: bool
+) -> Table_:
     """Plays routers that find out as cheaply as can be, and prints which of the gates they miss for all that."""
     routers = (OURS, *SCOUTS, ORACLE)
-    runs = [Run(number, router, seed) for router in routers for number in SCOUTED for seed in seeds]
-    table = _played(wanted, runs, console, workers)
+    keys = [(number, router) for router in routers for number in SCOUTED]
+    played = _played(wanted, [Run(*key, seed) for key in keys if key not in known for seed in seeds], console, workers)
+    table = {key: known[key] if key in known else played[key] for key in keys}
     gates = [(number, gate) for number in SCOUTED for gate in GATES[number]]
     shown = Table(
         title="what finding out costs at least (!: a gate is not held)", title_justify="left", title_style="bold"

@@ -53,9 +53,9 @@ class Scout:
 
     patient = False
 
-    def __init__(self, engine: Engine, every: float, rng: Random) -> None:
-        self._engine = engine
+    def __init__(self, every: float, engine: Engine, rng: Random) -> None:
         self._every = every
+        self._engine = engine
         self._rng = rng
         self._regions: dict[str, _Known] = {}
 
@@ -106,13 +106,9 @@ class Scout:
         region.due = now + self._every * self._rng.random()
 
 
-def _scout(every: float, engine: Engine, rng: Random) -> Peer:
-    return Scout(engine, every, rng)
-
-
 SCOUTED = (2, 5, 6)
 """Scenarios in which one region is ill and the others are alike."""
 SCOUTS: Mapping[str, Callable[[Engine, Random], Peer]] = {
-    f"one call in {every} s": partial(_scout, every) for every in (30, 45, 60, 75, 90, 120, 180)
+    f"one call in {every} s": partial(Scout, every) for every in (30, 45, 60, 75, 90, 120, 180)
 }
 """By name: scouts that find out more or less often."""

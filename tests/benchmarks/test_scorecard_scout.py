@@ -18,7 +18,7 @@ EVERY = 20.0
 
 def played(*faults: str, **more: Any) -> list[Outcome]:
     engine = Engine(scenario(*faults, **more), seed=1)
-    return engine.play([Scout(engine, EVERY, Random(1))])
+    return engine.play([Scout(EVERY, engine, Random(1))])
 
 
 def sent_to(region: str, outcomes: list[Outcome]) -> list[float]:

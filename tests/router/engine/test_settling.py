@@ -1,11 +1,10 @@
 """What an attempt's end is held against: a timeout says more of a deployment that answers nobody."""
 
-from random import Random
 from typing import Any
 
 import pytest
 
-from tests.router.engine.test_fleet import row
+from tests.router.engine.test_fleet import Clock, row
 from turnout.config import parse_model_list
 from turnout.context import Call
 from turnout.engine.fleet import Fleet
@@ -14,17 +13,6 @@ from turnout.engine.settling import settle_failure, settle_success
 from turnout.errors import APITimeoutError
 from turnout.policies import BudgetPolicy, CooldownPolicy, WaitPolicy
 from turnout.strategies import Adaptive, SimpleShuffle
-
-
-class Clock:
-    """The part of the port that settling uses."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-        self.rng = Random(1)
-
-    def now(self) -> float:
-        return self.time
 
 
 def opened(strategy: Any, *, answers_after: float | None, policy: CooldownPolicy | None = None) -> bool:
