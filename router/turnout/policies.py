@@ -40,12 +40,12 @@ class CooldownPolicy:
     success_rate: float = 0.8
     min_samples: int = 10
     base: float = 10.0
-    cap: float = 92.0
-    probe_calls: int = 300
+    cap: float = 96.0
+    probe_calls: int = 310
     """A pause is no longer than the model group takes for so many calls, nor shorter than `base`."""
     auth_pause: float = 60.0
     """Pause after a second refusal of the deployment's own credentials in a row."""
-    slow_start: float = 10.0
+    slow_start: float = 5.0
     """After a recovery, seconds in which the deployment's share grows back to its weight."""
     panic_interval: float = 2.0
     """With every deployment out of rotation, one probe is let through this often."""
@@ -74,11 +74,11 @@ class AdaptivePolicy:
     """Deployments that are worse than the best by so many standard errors share the load: less is mostly chance."""
     bad: float = 1.5
     """From this factor on a deployment gets no calls but those that find out whether it is still bad."""
-    look_calls: int = 210
+    look_calls: int = 225
     """The group's calls between two such calls: what they cost is a share of the calls, whatever their rate."""
     least_patience: float = 20.0
     """Seconds between two such calls at least."""
-    patience: float = 58.0
+    patience: float = 72.0
     """Seconds between two such calls at most."""
     silence: float = 4.0
     """Answers that are overdue at which a deployment looks twice as slow; inf: only answers count."""
@@ -92,7 +92,7 @@ class AdaptivePolicy:
     """Weight of a deployment's own load where load does not slow it down (hosted APIs)."""
     most_exponent: float = 1.0
     """Weight of its own load where twice the load takes twice as long (a server of one's own)."""
-    slow_start: float = 10.0
+    slow_start: float = 5.0
     """Seconds in which the share of a deployment that joins, or has recovered, grows to its full size."""
 
 

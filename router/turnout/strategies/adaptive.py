@@ -21,6 +21,10 @@ _CROWDED = 0.2
 """Exponent from which on load counts as what slows deployments down."""
 _LITTLE = 0.1
 """Seconds that a prompt cache is always worth."""
+_AS_ALONE = 2
+"""Bad deployments in a group that are looked at as often as a single one; more of them share these looks."""
+_LATE = 2.5
+"""Times the usual that an answer takes of a deployment that is slow; chance alone hardly ever does that."""
 _ENOUGH = 5
 """Attempts that hang at a silent deployment; one more finds out no more."""
 _SAYS_NOTHING = (None, "caller", "throttle", "cancelled")
@@ -63,17 +67,21 @@ class Adaptive:
             candidates = [candidates[int(rng.random() * len(candidates))] for _ in range(2)]
         group = self._group(candidates[0])
         best = inf
-        looks: list[tuple[Deployment, float]] = []
+        judged: list[tuple[Deployment, float]] = []
+        shunned: list[Deployment] = []
         for one in self._with_share(candidates):
             bad = self.badness(one, group, now)
-            if bad > policy.bad and self._is_due(one, group, now):
+            judged.append((one, bad))
+            best = min(best, bad)
+            if bad > policy.bad:
+                shunned.append(one)
+        for one in shunned:
+            if self._is_due(one, group, now, max(len(shunned) / _AS_ALONE, 1.0)):
                 one.learned.eagerness = 1.0 + _SPREAD * (2.0 * rng.random() - 1.0)
                 return one
-            looks.append((one, bad))
-            best = min(best, bad)
         exponent = min(max(group.exponent + policy.least_exponent, policy.least_exponent), policy.most_exponent)
-        chosen, lowest, ties = looks[0][0], inf, 0
-        for one, bad in looks:
+        chosen, lowest, ties = judged[0][0], inf, 0
+        for one, bad in judged:
             share = (one.share or 1.0) * self._pace(one, now)
             noise = policy.noise * one.learned.standard_error(group)
             score = max(bad / (1.0 + noise), best) * ((one.in_flight + 1) / share) ** exponent
@@ -85,12 +93,15 @@ class Adaptive:
                     chosen = one
         return chosen
 
-    def _is_due(self, one: Deployment, group: Group, now: float) -> bool:
-        """True if it is time to find out whether a bad deployment still is; a breaker knows by itself when it is."""
+    def _is_due(self, one: Deployment, group: Group, now: float, share: float) -> bool:
+        """True if it is time to find out whether a bad deployment still is; a breaker knows by itself when it is.
+
+        `share`: how much longer than usual the time between two looks is.
+        """
         if one.health.open_until is not None:
             return not one.health.probing
         known, policy = one.learned, self.policy
-        eager = known.eagerness / 2.0 if known.hanging >= _ENOUGH else known.eagerness
+        eager = known.eagerness / (2.0 * share if known.hanging >= _ENOUGH else share)
         age = (now - known.tried) * eager
         if (group.calls - known.tried_calls) * eager < policy.look_calls:
             return age > policy.patience
@@ -105,6 +116,11 @@ class Adaptive:
         best = min(bad)
         limit = max(best * self.policy.bad, best + _LITTLE / group.unary.typical)
         return [one for one, value in zip(candidates, bad, strict=True) if value <= limit]
+
+    def is_slow(self, deployment: Deployment) -> bool:
+        """See Judges: its last answer took several times as long as it should have."""
+        known: Standing | None = deployment.learned
+        return known is not None and known.last > _LATE
 
     def badness(self, one: Deployment, group: Group, now: float) -> float:
         """How slow and faulty it is; 1 for one like the others."""
@@ -177,9 +193,8 @@ class Adaptive:
         if seen.outcome in _SAYS_NOTHING or seen.started < known.good_since:
             return
         group = self._group(deployment)
-        doubt = known.doubt(self.policy, seen.now)
-        slow = known.usual(group, doubt)
-        was_bad = slow * self._faults(deployment, known, doubt) > self.policy.bad
+        slow = known.usual(group, 1.0)
+        was_bad = slow * self._faults(deployment, known, 1.0) > self.policy.bad
         was_bad = was_bad and seen.started > deployment.health.failed_start
         if _is_forgiven(deployment, known):
             known.forgive(known.since)
@@ -187,8 +202,8 @@ class Adaptive:
         known.attempts += 1
         if seen.outcome == "ok":
             # nearer to the usual time than to its own of late, as logarithms
-            good = max(self.policy.bad, sqrt(slow)) if was_bad else 0.0
-            self._answered(known, group, begun, seen, good=good)
+            good = sqrt(slow) if slow > self.policy.bad else self.policy.bad
+            self._answered(known, group, begun, seen, good=good if was_bad else 0.0)
         else:
             self._failed(known, group, begun, seen)
 
@@ -213,6 +228,7 @@ class Adaptive:
         ratio = seconds / expected
         known.ratios += ratio
         known.answers += 1
+        known.last = ratio
         strange = min(abs(ratio / known.usual(group, 1.0) - 1.0), 1.0)
         group.spread += (_DEVIATION * strange - group.spread) * rate_after(group.answers)
         group.slow += (ratio - group.slow) * rate_after(group.answers)
