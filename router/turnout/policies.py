@@ -40,8 +40,8 @@ class CooldownPolicy:
     success_rate: float = 0.8
     min_samples: int = 10
     base: float = 10.0
-    cap: float = 96.0
-    probe_calls: int = 310
+    cap: float = 92.0
+    probe_calls: int = 300
     """A pause is no longer than the model group takes for so many calls, nor shorter than `base`."""
     auth_pause: float = 60.0
     """Pause after a second refusal of the deployment's own credentials in a row."""
@@ -74,7 +74,7 @@ class AdaptivePolicy:
     """Deployments that are worse than the best by so many standard errors share the load: less is mostly chance."""
     bad: float = 1.5
     """From this factor on a deployment gets no calls but those that find out whether it is still bad."""
-    look_calls: int = 225
+    look_calls: int = 245
     """The group's calls between two such calls: what they cost is a share of the calls, whatever their rate."""
     least_patience: float = 20.0
     """Seconds between two such calls at least."""
