@@ -35,13 +35,6 @@ class Absolute(Adaptive):
         super().finished(deployment, seen._replace(tokens_in=0, tokens_out=0))
 
 
-class Hasty(Adaptive):
-    """Takes no deployment for one that answers late."""
-
-    def is_slow(self, deployment: Any) -> bool:  # noqa: ARG002 (see Judges)
-        return False
-
-
 ABLATIONS: Mapping[str, tuple[Patch | None, type[Adaptive]]] = {
     "all rules": (None, Adaptive),
     "time not relative to a call's size": (None, Absolute),
@@ -53,7 +46,6 @@ ABLATIONS: Mapping[str, tuple[Patch | None, type[Adaptive]]] = {
     "no limit to badness under load": (_weighed(worst=inf), Adaptive),
     "bad deployments never tried": (_weighed(patience=inf, look_calls=10**9, forgotten=1e9), Adaptive),
     "no slow start": (_weighed(slow_start=1e-9), Adaptive),
-    "timeouts of a slow one count in full": (None, Hasty),
     "no circuit breaker": (_cooled(enabled=False), Adaptive),
     "no panic probe": (_cooled(panic_interval=inf), Adaptive),
 }

@@ -74,7 +74,7 @@ class AdaptivePolicy:
     """Deployments that are worse than the best by so many standard errors share the load: less is mostly chance."""
     bad: float = 1.5
     """From this factor on a deployment gets no calls but those that find out whether it is still bad."""
-    look_calls: int = 245
+    look_calls: int = 235
     """The group's calls between two such calls: what they cost is a share of the calls, whatever their rate."""
     least_patience: float = 20.0
     """Seconds between two such calls at least."""

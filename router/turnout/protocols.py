@@ -50,19 +50,6 @@ class Compares(Protocol):
 
 
 @runtime_checkable
-class Judges(Protocol):
-    """The optional part of a strategy that learns: it tells a slow deployment from a silent one.
-
-    Both let attempts time out, but only of a silent one can a circuit breaker keep the calls away; a slow one gets few
-    from the strategy, and has recovered when one of these is answered in time.
-    """
-
-    def is_slow(self, deployment: Deployment) -> bool:
-        """True if its last answer was late. Then timeouts open the breaker only after twice as many in a row."""
-        ...
-
-
-@runtime_checkable
 class PreCallCheck(Protocol):
     """Says which deployments are unfit for a call, and why.
 

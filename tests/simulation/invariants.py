@@ -11,7 +11,6 @@ from math import inf
 from typing import Any
 
 from tests.simulation import models
-from tests.simulation.breakers import check_breaker
 from tests.simulation.facts import Choice, Facts
 from tests.simulation.models import Budgets, Ledger, Waiting
 from tests.simulation.plans import Place, World
@@ -327,8 +326,7 @@ class Invariants(Observer):
         failed = one.health.failures > before["failures"]
         if failed and exchange is not None:
             self.failed[one] = max(exchange.at, self.failed.get(one, 0.0))
-        gave_up = exchange is not None and exchange.end == "given up"
-        check_breaker(one, self.cooldown, now, failed=failed, slow=gave_up and self._answers_late(one))
+        self._check_breaker(one, now, failed=failed)
 
     def _is_only_slow(self, lease: Lease, exchange: Exchange | None, before: Any) -> bool:
         """It was given up, but had answered another call in the second half of that time."""
@@ -338,10 +336,6 @@ class Invariants(Observer):
         lately = last is not None and last > (lease.started + self.now()) / 2
         return gave_up and not counted and self.fleet.learns and lately
 
-    def _answers_late(self, one: Deployment) -> bool:
-        """Its timeouts count for less then. Whether it does is for the strategy to say, whose tests are elsewhere."""
-        return self.fleet.judge is not None and self.fleet.judge.is_slow(one)
-
     def _is_newer(self, exchange: Exchange | None) -> bool:
         """It was sent after all that failed, so that its answer is a sign of life."""
         return exchange is not None and exchange.at > self.failed.get(exchange.deployment, -1.0) + 1e-6
@@ -350,6 +344,22 @@ class Invariants(Observer):
         told = None if exchange is None else exchange.retry_after
         if told is not None and self.cooldown.enabled and one.health.throttled_until < now + told - 1e-6:
             raise Violation(f"{one.id} asked for {told} s, and rests until {one.health.throttled_until:.3f}")
+
+    def _check_breaker(self, one: Deployment, now: float, *, failed: bool) -> None:
+        health, policy = one.health, self.cooldown
+        if not policy.enabled:
+            if health.open_until is not None or health.throttled_until > now:
+                raise Violation(f"{one.id} rests although nothing may")
+            return
+        plain = policy.allowed_fails is None and not policy.allowed_fails_by_kind
+        if plain and failed and health.failures >= policy.consecutive and health.open_until is None:
+            raise Violation(f"{one.id} has failed {health.failures} times in a row, and its breaker is closed")
+        low = health.samples >= policy.min_samples and health.success < policy.success_rate
+        if plain and failed and low and health.open_until is None:
+            raise Violation(f"{one.id} answers {health.success:.0%} of its calls, and its breaker is closed")
+        longest = max(policy.cap, policy.auth_pause, one.spec.cooldown_time or 0.0)
+        if health.open_until is not None and health.open_until > now + longest + 1e-6:
+            raise Violation(f"{one.id} rests until {health.open_until:.3f}, longer than {longest} s")
 
     # --- lines
 

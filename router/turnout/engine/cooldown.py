@@ -23,8 +23,6 @@ _QUOTA_PAUSE = 60.0
 _MINUTE = 60.0
 _JITTER = 0.5
 """Part of a pause that is up to chance, so that breakers that opened together do not probe together."""
-_IF_SLOW = 2
-"""Times as many timeouts in a row as usual open the breaker of a deployment that answers late."""
 _GOOD_NEWS = 1.0
 """Seconds that a probe must last at least to be good news."""
 _AUTH = (Kind.AUTHENTICATION, Kind.PERMISSION, Kind.DEPLOYMENT_NOT_FOUND)
@@ -121,8 +119,6 @@ class Failure(NamedTuple):
     retry_after: float | None = None
     calls: int = 0
     """How many the model group has had so far, from which follows how often a probe is due."""
-    slow: bool = False
-    """A timeout at a deployment that answers late: it says little that the answers do not."""
 
 
 def record_failure(
@@ -140,7 +136,7 @@ def record_failure(
         _count(deployment, failure, now)
         health.failed_in = max(failure.seconds, health.failed_in / 2)
         health.failed_start = max(now - failure.seconds, health.failed_start)
-        if policy.enabled and (probe or _should_open(deployment, failure, policy)):
+        if policy.enabled and (probe or _should_open(deployment, kind, policy)):
             _open(deployment, failure, policy, now, rng)
 
 
@@ -178,14 +174,14 @@ def _count(deployment: Deployment, failure: Failure, now: float) -> None:
         health.minute.popleft()
 
 
-def _should_open(deployment: Deployment, failure: Failure, policy: CooldownPolicy) -> bool:
+def _should_open(deployment: Deployment, kind: Kind, policy: CooldownPolicy) -> bool:
     health = deployment.health
-    allowed = policy.allowed(failure.kind)
+    allowed = policy.allowed(kind)
     if allowed is not None:
         return len(health.minute) > allowed
-    if health.auth_failures >= 2 or health.failures >= policy.consecutive * (_IF_SLOW if failure.slow else 1):
+    if health.auth_failures >= 2 or health.failures >= policy.consecutive:
         return True
-    return health.samples >= policy.min_samples and health.success < policy.success_rate and not failure.slow
+    return health.samples >= policy.min_samples and health.success < policy.success_rate
 
 
 def _open(deployment: Deployment, failure: Failure, policy: CooldownPolicy, now: float, rng: Random) -> None:

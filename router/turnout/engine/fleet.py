@@ -25,7 +25,7 @@ from turnout.errors import TurnoutError
 from turnout.limits.book import LimitBook
 from turnout.limits.quota import Usage
 from turnout.policies import BudgetPolicy, CooldownPolicy, WaitPolicy
-from turnout.protocols import Applies, Compares, Judges, Learns, PreCallCheck, Strategy
+from turnout.protocols import Applies, Compares, Learns, PreCallCheck, Strategy
 
 if TYPE_CHECKING:  # data of the configuration layer, needed for annotations only
     from turnout.config import DeploymentSpec
@@ -54,7 +54,6 @@ class Fleet:
         self._learner = strategy if isinstance(strategy, Learns) else None
         self.learns = self._learner is not None
         """The strategy judges by itself who is slow."""
-        self.judge = strategy if isinstance(strategy, Judges) else None
         self._compares = strategy if isinstance(strategy, Compares) else None
         self.checks = tuple(checks)
         self._checks = [(one, one if isinstance(one, Applies) else None) for one in checks]

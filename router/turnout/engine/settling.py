@@ -45,9 +45,9 @@ def settle_failure(
     kind = error.kind or Kind.INTERNAL
 
     def record(deployment: Deployment) -> None:
-        slow = kind is Kind.TIMEOUT and fleet.judge is not None and fleet.judge.is_slow(deployment)
-        calls = lease.destination.group.budget.calls
-        failure = cooldown.Failure(outcome, kind, now - lease.started, error.retry_after, calls, slow)
+        failure = cooldown.Failure(
+            outcome, kind, now - lease.started, error.retry_after, lease.destination.group.budget.calls
+        )
         if outcome == "provider":
             _note_overload(deployment, error, fleet, io)
         if not _is_only_slow(lease, kind, fleet, now):

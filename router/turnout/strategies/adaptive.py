@@ -23,8 +23,6 @@ _LITTLE = 0.1
 """Seconds that a prompt cache is always worth."""
 _AS_ALONE = 2
 """Bad deployments in a group that are looked at as often as a single one; more of them share these looks."""
-_LATE = 2.5
-"""Times the usual that an answer takes of a deployment that is slow; chance alone hardly ever does that."""
 _ENOUGH = 5
 """Attempts that hang at a silent deployment; one more finds out no more."""
 _SAYS_NOTHING = (None, "caller", "throttle", "cancelled")
@@ -116,11 +114,6 @@ class Adaptive:
         best = min(bad)
         limit = max(best * self.policy.bad, best + _LITTLE / group.unary.typical)
         return [one for one, value in zip(candidates, bad, strict=True) if value <= limit]
-
-    def is_slow(self, deployment: Deployment) -> bool:
-        """See Judges: its last answer took several times as long as it should have."""
-        known: Standing | None = deployment.learned
-        return known is not None and known.last > _LATE
 
     def badness(self, one: Deployment, group: Group, now: float) -> float:
         """How slow and faulty it is; 1 for one like the others."""
@@ -228,7 +221,6 @@ class Adaptive:
         ratio = seconds / expected
         known.ratios += ratio
         known.answers += 1
-        known.last = ratio
         strange = min(abs(ratio / known.usual(group, 1.0) - 1.0), 1.0)
         group.spread += (_DEVIATION * strange - group.spread) * rate_after(group.answers)
         group.slow += (ratio - group.slow) * rate_after(group.answers)

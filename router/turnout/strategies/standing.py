@@ -144,8 +144,6 @@ class Standing:
     ratios: float = 0.0
     """Sum of the observed over the predicted times of its answers."""
     answers: float = 0.0
-    last: float = 1.0
-    """Observed over predicted time of its last answer."""
     attempts: float = 0.0
     failures: float = 0.0
     unary: Pending = field(default_factory=Pending)

@@ -19,7 +19,7 @@ from typing import Any, get_args
 
 from turnout.context import Call, Observation, Pick
 from turnout.deployment import Deployment
-from turnout.protocols import Judges, Learns, Strategy
+from turnout.protocols import Learns, Strategy
 from turnout.testing.rules import Rule, check_all, in_threads, need, table
 from turnout.testing.traffic import MakeRow, Traffic, a_call, deployments_of, plain_row
 from turnout.testing.watching import Unchanged, no_waiting
@@ -180,8 +180,6 @@ def learns_from_every_end(make_strategy: MakeStrategy, make_row: MakeRow = plain
             seen = Observation(now, now + late / 10, outcome, *tokens, first_event, token=token)
             with _only_looking(one):
                 strategy.finished(one, seen)
-                if isinstance(strategy, Judges):
-                    strategy.is_slow(one)
     picked: object = strategy.pick(deployments[:3], Pick(a_call(), _NOW + 1_000.0, Random(1)))
     need(any(picked is one for one in deployments[:3]), f"after ends of all kinds it picked {picked!r}")
 

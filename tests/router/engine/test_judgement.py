@@ -173,22 +173,6 @@ def test_a_pause_is_no_longer_than_the_group_takes_for_so_many_calls() -> None:
     assert open_for(one, 2100.0, 0.0, 1, calls=8200) >= 46.0, "2 a second since the last pause"
 
 
-def test_timeouts_open_the_breaker_of_one_that_answers_late_after_twice_as_many_in_a_row_only() -> None:
-    for slow, limit in ((True, 10), (False, 5)):
-        one, others = deployment(), deployment()
-        failure, policy = cooldown.Failure("deployment", Kind.TIMEOUT, 30.0, slow=slow), CooldownPolicy()
-        for number in range(limit):
-            assert one.health.open_until is None, number
-            cooldown.record_failure(one, failure, probe=False, now=1000.0, policy=policy, rng=Random(1))
-        assert one.health.open_until is not None
-        for number in range(40):
-            if number % 3:
-                cooldown.record_success(others, probe=False, now=1000.0)
-            else:
-                cooldown.record_failure(others, failure, probe=False, now=1000.0, policy=policy, rng=Random(1))
-        assert (others.health.open_until is None) is slow, "nor does their share say what the answers do not"
-
-
 def test_what_failures_took_does_not_count_as_time_that_it_has_been_failing() -> None:
     """A deployment that hangs fails for as long as its callers wait: that says nothing of how long it will."""
     one = deployment()

@@ -188,17 +188,6 @@ def test_a_good_answer_forgives_however_long_ago_the_bad_ones_were() -> None:
     assert world.badness("b") == pytest.approx(1.0, abs=0.2)
 
 
-def test_one_is_slow_while_its_last_answer_was_late() -> None:
-    world = warm("a", "b")
-    for seconds, slow in ((10 * SECONDS, True), (1.5 * SECONDS, False), (3 * SECONDS, True), (SECONDS, False)):
-        lease = world.begin_on("b")
-        world.advance(seconds)
-        world.answer(lease)
-        assert world.strategy.is_slow(world["b"]) is slow
-    assert not world.strategy.is_slow(world["a"])
-    assert not world.strategy.is_slow(world.join("c")), "nothing is known of it"
-
-
 def test_a_quick_answer_that_began_before_the_last_failure_forgives_nothing() -> None:
     world = warm("a", "b", enabled=False)
     early = world.begin_on("b")
