@@ -45,7 +45,7 @@ class CooldownPolicy:
     """A pause is no longer than the model group takes for so many calls, nor shorter than `base`."""
     auth_pause: float = 60.0
     """Pause after a second refusal of the deployment's own credentials in a row."""
-    slow_start: float = 5.0
+    slow_start: float = 8.0
     """After a recovery, seconds in which the deployment's share grows back to its weight."""
     panic_interval: float = 2.0
     """With every deployment out of rotation, one probe is let through this often."""
@@ -92,7 +92,7 @@ class AdaptivePolicy:
     """Weight of a deployment's own load where load does not slow it down (hosted APIs)."""
     most_exponent: float = 1.0
     """Weight of its own load where twice the load takes twice as long (a server of one's own)."""
-    slow_start: float = 5.0
+    slow_start: float = 8.0
     """Seconds in which the share of a deployment that joins, or has recovered, grows to its full size."""
 
 

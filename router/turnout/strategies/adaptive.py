@@ -187,7 +187,7 @@ class Adaptive:
             return
         group = self._group(deployment)
         slow = known.usual(group, 1.0)
-        was_bad = slow * self._faults(deployment, known, 1.0) > self.policy.bad
+        was_bad = slow > self.policy.bad or self._fails(deployment, known, group, seen.now)
         was_bad = was_bad and seen.started > deployment.health.failed_start
         if _is_forgiven(deployment, known):
             known.forgive(known.since)
@@ -199,6 +199,11 @@ class Adaptive:
             self._answered(known, group, begun, seen, good=good if was_bad else 0.0)
         else:
             self._failed(known, group, begun, seen)
+
+    def _fails(self, one: Deployment, known: Standing, group: Group, now: float) -> bool:
+        """True if a row of failures made it bad. After a single one an answer is no news: brown-outs answer mostly."""
+        doubt = known.doubt(self.policy, now)
+        return one.health.failures > 1 and known.usual(group, doubt) * self._faults(one, known, doubt) > self.policy.bad
 
     def _failed(self, known: Standing, group: Group, begun: _Begun, seen: Observation) -> None:
         """A failure that took long says that answers do, too; a quick one says nothing of time."""

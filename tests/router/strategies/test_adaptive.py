@@ -290,6 +290,23 @@ def test_failures_in_a_row_multiply() -> None:
     assert {world.begin().deployment.id for _ in range(5)} == {"a"}
 
 
+def test_an_answer_after_a_single_failure_forgives_nothing_and_after_a_row_it_does() -> None:
+    for row, forgiven in ((1, False), (3, True)):
+        world = warm("a", "b", enabled=False)
+        world.advance(30.0)
+        known = world.known("b")
+        known.failures, known.attempts = 3.0, 10.0
+        for _ in range(row):
+            world.advance(0.1)
+            world.fail(world.begin_on("b"))
+        assert world.badness("b") > 1.5
+        world.advance(0.1)
+        lease = world.begin_on("b")
+        world.advance(SECONDS)
+        world.answer(lease)
+        assert (known.good_since == lease.started) is forgiven
+
+
 def test_a_brown_out_costs_a_deployment_most_of_its_calls() -> None:
     world = World("a", "b", enabled=False)
     world.natures["b"].errors = 0.2
