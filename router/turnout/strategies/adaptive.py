@@ -202,8 +202,10 @@ class Adaptive:
 
     def _fails(self, one: Deployment, known: Standing, group: Group, now: float) -> bool:
         """True if a row of failures made it bad. After a single one an answer is no news: brown-outs answer mostly."""
+        if one.health.failures < 2:
+            return False
         doubt = known.doubt(self.policy, now)
-        return one.health.failures > 1 and known.usual(group, doubt) * self._faults(one, known, doubt) > self.policy.bad
+        return known.usual(group, doubt) * self._faults(one, known, doubt) > self.policy.bad
 
     def _failed(self, known: Standing, group: Group, begun: _Begun, seen: Observation) -> None:
         """A failure that took long says that answers do, too; a quick one says nothing of time."""
