@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.postgres import PostgresServer
 from tests.valkey import ValkeyCluster, ValkeySentinel, ValkeyServer
@@ -14,10 +14,12 @@ from turnout import Router
 from turnout.sim.fake_cloud import FakeCloud
 from turnout.sim.region import FakeRegion
 
-settings.register_profile("ci", derandomize=True)
+_UNTIMED: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+"""No test fails because the machine is busy: a speed is a benchmark's to judge."""
+settings.register_profile("untimed", **_UNTIMED)
+settings.register_profile("ci", derandomize=True, **_UNTIMED)
 """The same examples in every run: a build does not fail by chance. By hand, every run looks for new ones."""
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+settings.load_profile("ci" if os.environ.get("CI") else "untimed")
 
 SECRET = "a secret of the test suite"
 _LOCAL = ("127.0.0.1", "::1", "localhost", None)

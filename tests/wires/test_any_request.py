@@ -170,7 +170,7 @@ MODELS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("model", MODELS)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(input=INPUT, body=BODY, drop=st.booleans())
 def test_any_request(model: str, input: Any, body: Json, drop: bool) -> None:
     try:
@@ -192,7 +192,7 @@ OTHERS = ("cohere/command-a", "ollama/llama", "watsonx/ibm/granite", "mistral/la
 
 
 @pytest.mark.parametrize("model", OTHERS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(input=INPUT, body=BODY, drop=st.booleans())
 def test_any_request_elsewhere(model: str, input: Any, body: Json, drop: bool) -> None:
     """Providers without a published schema: a body, or a typed error; nothing else."""
@@ -226,7 +226,7 @@ def broken_body(draw: st.DrawFn) -> Json:
 
 
 @pytest.mark.parametrize("model", [*MODELS, *OTHERS])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(body=broken_body(), drop=st.booleans())
 def test_any_mistake_is_a_typed_error(model: str, body: Any, drop: bool) -> None:
     """Whatever is wrong in a request: it is sent as it is, or told by name; it never breaks the library."""

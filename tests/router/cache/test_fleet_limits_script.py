@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.cluster import ClusterNode
 
@@ -82,13 +82,13 @@ def cluster(valkey_cluster: ValkeyCluster) -> Iterator[redis.RedisCluster]:
 
 
 @given(steps=exchanges())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 def test_the_script_is_its_model(single: redis.Redis, steps: list[tuple[int, Request]]) -> None:
     compare(steps, asking(single))
 
 
 @given(steps=exchanges())
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 def test_the_script_is_its_model_on_a_cluster(cluster: Any, steps: list[tuple[int, Request]]) -> None:
     compare(steps, asking(cluster))
 

@@ -3,7 +3,7 @@
 import tracemalloc
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.router.cache.stores import Clock
@@ -68,7 +68,6 @@ def cost(size: int) -> int:
 
 
 @given(uses=USES, room=st.integers(500, 4000))
-@settings(deadline=None)
 def test_what_was_used_least_recently_leaves_first(uses: list[tuple[str, str, int]], room: int) -> None:
     store = MemoryTurns(room)
     model: dict[str, int] = {}

@@ -110,4 +110,4 @@ class ShelfMachine(RuleBasedStateMachine):
 
 
 TestShelf = ShelfMachine.TestCase
-TestShelf.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestShelf.settings = settings(max_examples=150, stateful_step_count=30)

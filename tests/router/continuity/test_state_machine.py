@@ -357,4 +357,4 @@ class ConversationMachine(World):
 
 
 TestConversations = ConversationMachine.TestCase
-TestConversations.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+TestConversations.settings = settings(max_examples=200, stateful_step_count=30)

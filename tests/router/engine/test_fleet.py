@@ -156,4 +156,4 @@ class FleetMachine(RuleBasedStateMachine):
 
 
 TestFleet = FleetMachine.TestCase
-TestFleet.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestFleet.settings = settings(max_examples=150, stateful_step_count=60)

@@ -161,4 +161,4 @@ class Leases(RuleBasedStateMachine):
 
 
 TestLeases = Leases.TestCase
-TestLeases.settings = settings(max_examples=200, stateful_step_count=80, deadline=None)
+TestLeases.settings = settings(max_examples=200, stateful_step_count=80)

@@ -1,7 +1,7 @@
 """Axes: round numbers around the values, in units a person would use."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from turnout.sim.chart_axes import round_step, time_axis, value_axis
@@ -28,7 +28,6 @@ def test_values_are_ticked_at_round_numbers(lowest: float, highest: float, label
     assert [label for _, label in value_axis(lowest, highest, "seconds").ticks] == labels
 
 
-@settings(deadline=None)
 @given(st.floats(0, 1e9), st.floats(0, 1e9))
 def test_an_axis_holds_its_values(one: float, other: float) -> None:
     axis = value_axis(min(one, other), max(one, other), "")

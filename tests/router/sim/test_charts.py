@@ -5,7 +5,7 @@ import re
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from turnout.sim.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Line, colours, draw, shown_lines
@@ -92,7 +92,6 @@ lines = st.lists(st.builds(Line, st.text(), st.lists(st.tuples(st.floats(0, 1e6)
 spans = st.builds(Mark, st.floats(-10, 1e6), st.one_of(st.just(math.inf), st.floats(0, 1e7)), st.just("down <&>"))
 
 
-@settings(deadline=None)
 @given(lines, st.floats(0, 1e6), st.lists(spans, max_size=4), st.booleans())
 def test_everything_is_drawn_inside(lines: list[Line], end: float, marks: list[Mark], stacked: bool) -> None:
     named = [Line(f"<{number}>", line.points) for number, line in enumerate(lines)]

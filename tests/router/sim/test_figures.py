@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.router.sim.runs import NAMES, answered, failed, outcomes
@@ -70,7 +70,6 @@ def test_quantiles_interpolate() -> None:
     assert quantile([1.0, 2.0, 4.0], 1.0) == 4.0
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0, 1), st.floats(0, 1))
 def test_quantiles_lie_within_the_values_in_order(values: list[float], one: float, other: float) -> None:
     ordered = sorted(values)
@@ -90,7 +89,6 @@ def test_each_deployment_in_figures() -> None:
     assert (west.input_tokens, west.output_tokens, west.cost) == (400, 60, 0.375)
 
 
-@settings(deadline=None)
 @given(st.lists(outcomes(), max_size=30))
 def test_deployments_add_up_to_the_run(run: list[Outcome]) -> None:
     figures, whole = by_deployment(run), summarise(run)
@@ -100,7 +98,6 @@ def test_deployments_add_up_to_the_run(run: list[Outcome]) -> None:
     assert sum(one.input_tokens for one in figures.values()) == whole.input_tokens
 
 
-@settings(deadline=None)
 @given(st.lists(outcomes(), max_size=30), st.floats(0, 100))
 def test_windows_divide_a_run(run: list[Outcome], cut: float) -> None:
     whole = summarise(run)
@@ -132,7 +129,6 @@ def test_attempts_count_where_they_are_sent_and_load_where_they_are_under_way() 
     assert series.under_way["west"] == pytest.approx((0, 0.5, 1, 0.6))
 
 
-@settings(deadline=None)
 @given(st.lists(outcomes(), max_size=30), st.sampled_from([0.3, 1.0, 7.0, 500.0]))
 def test_buckets_add_up_to_the_run(run: list[Outcome], bucket: float) -> None:
     series, whole, each = over_time(run, bucket), summarise(run), by_deployment(run)

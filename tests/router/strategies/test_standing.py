@@ -18,7 +18,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps)
 def test_attempts_leave_no_trace_in_whatever_order_they_begin_and_end(steps: list[tuple[str, int]]) -> None:
     world, leases, seen = World("a", "b", enabled=False), list[Lease](), list[Standing]()
