@@ -47,6 +47,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Virtual seconds since the loop was made."""
         return self._jumping.now
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Waits for threads to end, which they do in real time: a limit in virtual seconds would pass at once."""
+        await super().shutdown_default_executor()
+
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Runs a coroutine to its end in virtual time, as `asyncio.run` does in real time."""

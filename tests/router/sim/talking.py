@@ -21,7 +21,8 @@ def ask(url: str, path: str, body: Json, **more: str) -> tuple[int, bytes]:
         with urllib.request.urlopen(request, timeout=5) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
-        return error.code, error.read()
+        with error:
+            return error.code, error.read()
 
 
 def events(raw: bytes) -> list[Json]:

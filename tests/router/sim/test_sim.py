@@ -29,7 +29,8 @@ def ask(url: str, method: str, path: str, body: object = None, key: str = "k") -
         with urllib.request.urlopen(request, timeout=5) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
-        return error.code, error.read()
+        with error:
+            return error.code, error.read()
 
 
 @pytest.mark.parametrize("prefix", ["/openai/v1", "/openai", "/v1"])
