@@ -45,6 +45,7 @@ ABLATIONS: Mapping[str, tuple[Patch | None, type[Adaptive]]] = {
     "overdue answers not counted": (_weighed(silence=inf), Adaptive),
     "no limit to badness under load": (_weighed(worst=inf), Adaptive),
     "bad deployments never tried": (_weighed(patience=inf, look_calls=10**9, forgotten=1e9), Adaptive),
+    "any call finds out, small or not": (_weighed(small=inf), Adaptive),
     "no slow start": (_weighed(slow_start=1e-9), Adaptive),
     "no circuit breaker": (_cooled(enabled=False), Adaptive),
     "no panic probe": (_cooled(panic_interval=inf), Adaptive),

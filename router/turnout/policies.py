@@ -74,12 +74,14 @@ class AdaptivePolicy:
     """Deployments that are worse than the best by so many standard errors share the load: less is mostly chance."""
     bad: float = 1.5
     """From this factor on a deployment gets no calls but those that find out whether it is still bad."""
-    look_calls: int = 235
+    look_calls: int = 240
     """The group's calls between two such calls: what they cost is a share of the calls, whatever their rate."""
     least_patience: float = 20.0
     """Seconds between two such calls at least."""
-    patience: float = 72.0
+    patience: float = 74.0
     """Seconds between two such calls at most."""
+    small: float = 0.3
+    """Such a call takes at most this part of the usual time, by its size, if one comes soon; inf: any call will do."""
     silence: float = 4.0
     """Answers that are overdue at which a deployment looks twice as slow; inf: only answers count."""
     worst: float = 2.0

@@ -47,7 +47,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Virtual seconds since the loop was made."""
         return self._jumping.now
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002 - asyncio gives it
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002 (asyncio gives it)
         """Waits for threads to end, which they do in real time: a limit in virtual seconds would pass at once."""
         await super().shutdown_default_executor()
 

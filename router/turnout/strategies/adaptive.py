@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import inf, sqrt
 from typing import NamedTuple
 
-from turnout.context import Call, Observation, Pick
+from turnout.context import Call, Observation, Pick, estimate_tokens
 from turnout.deployment import Deployment
 from turnout.policies import AdaptivePolicy
 from turnout.strategies.choose import SCAN
@@ -23,6 +23,8 @@ _LITTLE = 0.1
 """Seconds that a prompt cache is always worth."""
 _AS_ALONE = 2
 """Bad deployments in a group that are looked at as often as a single one; more of them share these looks."""
+_LATE = 1.15
+"""After so many times the time between two looks any call will do for one, small or not."""
 _ENOUGH = 5
 """Attempts that hang at a silent deployment; one more finds out no more."""
 _SAYS_NOTHING = (None, "caller", "throttle", "cancelled")
@@ -48,8 +50,9 @@ class Adaptive:
     `slowness` is observed over predicted time of the answers of late (Finagle's peak EWMA, made relative to a call's
     size), raised by answers that are overdue; differences that chance explains count as none. The exponent is learned
     per model group: near 0 where load does not slow deployments down, up to 1 where it does. `pace` is the slow start
-    of Envoy. What looks bad gets one of some two hundred calls, and is forgiven by one good answer. Throttles, limits
-    and open breakers are the engine's: what is picked from is ready. docs/routing.md tells what each rule is worth.
+    of Envoy. What looks bad gets one of some two hundred calls, a small one, and is forgiven by one good answer.
+    Throttles, limits and open breakers are the engine's: what is picked from is ready. docs/routing.md tells what each
+    rule is worth.
     """
 
     def __init__(self, policy: AdaptivePolicy | None = None) -> None:
@@ -74,7 +77,7 @@ class Adaptive:
             if bad > policy.bad:
                 shunned.append(one)
         for one in shunned:
-            if self._is_due(one, group, now, max(len(shunned) / _AS_ALONE, 1.0)):
+            if self._finds_out(pick, one, group, max(len(shunned) / _AS_ALONE, 1.0)):
                 one.learned.eagerness = 1.0 + _SPREAD * (2.0 * rng.random() - 1.0)
                 return one
         exponent = min(max(group.exponent + policy.least_exponent, policy.least_exponent), policy.most_exponent)
@@ -91,15 +94,28 @@ class Adaptive:
                     chosen = one
         return chosen
 
-    def _is_due(self, one: Deployment, group: Group, now: float, share: float) -> bool:
-        """True if it is time to find out whether a bad deployment still is; a breaker knows by itself when it is.
+    def _finds_out(self, pick: Pick, one: Deployment, group: Group, share: float) -> bool:
+        """True if it is time to find out whether a bad deployment still is, and this is the call that does.
 
+        A small call loses little where the deployment still is, and is the first to know where it is not.
         `share`: how much longer than usual the time between two looks is.
         """
-        if one.health.open_until is not None:
-            return not one.health.probing
+        if not self._is_due(one, group, pick.now, share):
+            return False
+        return self._is_small(pick.call, group) or self._is_due(one, group, pick.now, share, late=_LATE)
+
+    def _is_small(self, call: Call, group: Group) -> bool:
+        """True if by its size it takes much less than calls of the model group usually do."""
+        size, times = estimate_tokens(call), group.streamed if call.stream else group.unary
+        return times.fit.seconds(size.input, 0 if call.stream else size.output) <= self.policy.small * times.typical
+
+    def _is_due(self, one: Deployment, group: Group, now: float, share: float, *, late: float = 1.0) -> bool:
+        """True if so many times the time until the next look has passed. A breaker knows by itself how long that is."""
         known, policy = one.learned, self.policy
-        eager = known.eagerness / (2.0 * share if known.hanging >= _ENOUGH else share)
+        until = one.health.open_until
+        if until is not None:
+            return not one.health.probing and (late == 1.0 or now - known.tried >= late * (until - known.tried))
+        eager = known.eagerness / (late * share * (2.0 if known.hanging >= _ENOUGH else 1.0))
         age = (now - known.tried) * eager
         if (group.calls - known.tried_calls) * eager < policy.look_calls:
             return age > policy.patience

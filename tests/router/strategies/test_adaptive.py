@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.router.strategies.world import SECONDS, World, times_on, warm
+from tests.router.strategies.world import LATE, SECONDS, World, times_on, warm
 from turnout.context import AffinityKey, Observation
 from turnout.engine.preference import in_order
 from turnout.policies import AdaptivePolicy
@@ -78,8 +78,9 @@ def test_one_ten_times_as_slow_is_left_after_a_few_calls_and_tried_once_per_pati
     first = [one for one in at if one < 10.0]
     later = [one for one in at if one >= 10.0]
     assert len(first) <= 6
-    assert 600 / (PATIENCE / 0.75) - 1 <= len(later) <= 600 / (PATIENCE / 1.25)
-    assert all(PATIENCE / 1.25 <= after - before <= PATIENCE / 0.75 + 0.5 for before, after in pairwise(later))
+    between = LATE * PATIENCE
+    assert 600 / (between / 0.75) - 1 <= len(later) <= 600 / (between / 1.25)
+    assert all(between / 1.25 <= after - before <= between / 0.75 + 0.5 for before, after in pairwise(later))
     assert len({round(after - before) for before, after in pairwise(later)}) > 4, "by chance sooner or later"
     assert world["b"].health.failures == 0, "no call has failed"
 
@@ -92,7 +93,7 @@ def test_what_looking_costs_is_a_share_of_the_calls(every: float) -> None:
     times_on(world, "b", int(20.0 / every), every)
     looks = times_on(world, "b", int(300.0 / every), every)
     between = max(policy.look_calls * every, policy.least_patience)
-    assert len(looks) == pytest.approx(300.0 / between, rel=0.2, abs=2)
+    assert len(looks) == pytest.approx(300.0 / (LATE * between), rel=0.2, abs=2)
 
 
 def test_many_bad_ones_share_the_looks_of_two() -> None:
@@ -104,8 +105,8 @@ def test_many_bad_ones_share_the_looks_of_two() -> None:
             world.natures[name].factor = 10.0
         world.run(200, 0.5)
         looks[bad] = sum(name in names for name in world.run(2400, 0.5))
-    assert looks[2] == pytest.approx(2 * 1200 / PATIENCE, rel=0.2)
-    assert looks[6] < 1.5 * looks[2], "three times as long makes up for most of it, though some are forgotten by then"
+    assert looks[2] == pytest.approx(2 * 1200 / (LATE * PATIENCE), rel=0.2)
+    assert looks[6] < 2 * looks[2], "three times as long makes up for most of it, though some are forgotten by then"
 
 
 def test_answers_to_calls_from_its_bad_time_say_nothing_once_it_is_good_again() -> None:

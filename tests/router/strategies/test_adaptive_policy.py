@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from tests.router.strategies.world import World, times_on, warm
+from tests.router.strategies.world import LATE, World, times_on, warm
 from turnout.policies import AdaptivePolicy
 
 PATIENCE = AdaptivePolicy().patience
@@ -41,7 +41,7 @@ def test_without_patience_a_bad_one_is_tried_again_when_its_past_is_forgotten() 
             world.run(1, 0.5)
         counts[patience] = len(times_on(world, "b", 600))
     assert counts[inf] == 0
-    assert counts[PATIENCE] >= 300 / PATIENCE * 0.75
+    assert counts[PATIENCE] >= 300 / (LATE * PATIENCE) * 0.75
 
 
 def test_with_a_least_exponent_of_one_load_always_counts_in_full() -> None:
@@ -97,5 +97,6 @@ def test_while_five_calls_hang_at_a_silent_one_the_next_look_waits_twice_as_long
             world.begin_on("b")
         world.advance(30.0)
         first[hanging] = 30.0 + times_on(world, "b", 600)[0]
-    assert all(PATIENCE / 1.25 <= first[few] <= PATIENCE / 0.75 + 1.0 for few in (2, 4))
-    assert all(2 * PATIENCE / 1.25 <= first[many] <= 2 * PATIENCE / 0.75 + 1.0 for many in (5, 8))
+    between = LATE * PATIENCE
+    assert all(between / 1.25 <= first[few] <= between / 0.75 + 1.0 for few in (2, 4))
+    assert all(2 * between / 1.25 <= first[many] <= 2 * between / 0.75 + 1.0 for many in (5, 8))

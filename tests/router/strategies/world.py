@@ -20,6 +20,10 @@ from turnout.strategies.standing import Standing
 TOKENS = (500, 200)
 SECONDS = 4.5
 """What a call takes on a deployment that does nothing else, but for its luck."""
+SMALL = (20, 10)
+SMALL_SECONDS = 0.5
+LATE = 1.15
+"""When no call is small, the time between two looks is so much longer."""
 DEADLINE = 600.0
 _SPREAD = 0.1
 """So little that chance alone makes no deployment look a tenth worse than another."""
@@ -49,7 +53,7 @@ class World:
         self._luck = Random(seed)
         self.time = 1000.0
         self.natures: dict[str, Nature] = {}
-        self._under_way: list[tuple[float, int, Lease, bool]] = []
+        self._under_way: list[tuple[float, int, Lease, bool, tuple[int, int]]] = []
         self._begun = 0
         for name in names:
             self.join(name)
@@ -79,8 +83,11 @@ class World:
 
     # --- single calls, which the test ends
 
-    def begin(self, *, stream: bool = False, affinity: AffinityKey | None = None) -> Lease:
-        call = Call("create", "gpt", {}, self.time, self.time + DEADLINE, stream=stream, affinity=affinity)
+    def begin(
+        self, *, stream: bool = False, affinity: AffinityKey | None = None, tokens: tuple[int, int] = TOKENS
+    ) -> Lease:
+        body = {"input": "word" * tokens[0], "max_output_tokens": tokens[1]}
+        call = Call("create", "gpt", body, self.time, self.time + DEADLINE, stream=stream, affinity=affinity)
         lease = self.fleet.choose(Destination(self.fleet.groups["gpt"]), call, Tries(), self.time, self.rng)
         assert isinstance(lease, Lease), lease.reasons
         return lease
@@ -97,8 +104,8 @@ class World:
         lease.first_event = self.time - lease.started
         self.fleet.answering(lease, self.time)
 
-    def answer(self, lease: Lease) -> None:
-        settle_success(lease, self.fleet, self.time, *TOKENS)
+    def answer(self, lease: Lease, tokens: tuple[int, int] = TOKENS) -> None:
+        settle_success(lease, self.fleet, self.time, *tokens)
 
     def fail(self, lease: Lease) -> None:
         settle_failure(lease, InternalServerError("x"), "deployment", self.fleet, self)  # type: ignore[arg-type]
@@ -108,24 +115,28 @@ class World:
 
     # --- traffic, which ends by the nature of who serves it
 
-    def call(self) -> str:
+    def call(self, *, small: bool = False) -> str:
         """Begins a call that ends by itself."""
-        lease = self.begin()
+        tokens = SMALL if small else TOKENS
+        lease = self.begin(tokens=tokens)
         name = lease.deployment.id
         nature = self.natures[name]
-        seconds = SECONDS * nature.factor * lease.deployment.in_flight**nature.exponent
+        seconds = (SMALL_SECONDS if small else SECONDS) * nature.factor * lease.deployment.in_flight**nature.exponent
         seconds *= self._luck.lognormvariate(0.0, _SPREAD)
         fails = self._luck.random() < nature.errors
         self._begun += 1
         ends = self.time + (inf if nature.silent else 0.05 if fails else seconds)
-        heapq.heappush(self._under_way, (ends, self._begun, lease, fails))
+        heapq.heappush(self._under_way, (ends, self._begun, lease, fails, tokens))
         return name
 
     def advance(self, seconds: float) -> None:
         until = self.time + seconds
         while self._under_way and self._under_way[0][0] <= until:
-            self.time, _, lease, fails = heapq.heappop(self._under_way)
-            (self.fail if fails else self.answer)(lease)
+            self.time, _, lease, fails, tokens = heapq.heappop(self._under_way)
+            if fails:
+                self.fail(lease)
+            else:
+                self.answer(lease, tokens)
         self.time = until
 
     def run(self, calls: int, every: float) -> list[str]:
