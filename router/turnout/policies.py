@@ -81,7 +81,7 @@ class AdaptivePolicy:
     patience: float = 74.0
     """Seconds between two such calls at most."""
     small: float = 0.3
-    """Such a call takes at most this part of the usual time, by its size, if one comes soon; inf: any call will do."""
+    """Such a call has at most this part of the usual size, in seconds, if one comes soon; inf: any call will do."""
     silence: float = 4.0
     """Answers that are overdue at which a deployment looks twice as slow; inf: only answers count."""
     worst: float = 2.0

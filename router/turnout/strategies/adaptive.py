@@ -107,7 +107,9 @@ class Adaptive:
     def _is_small(self, call: Call, group: Group) -> bool:
         """True if by its size it takes much less than calls of the model group usually do."""
         size, times = estimate_tokens(call), group.streamed if call.stream else group.unary
-        return times.fit.seconds(size.input, 0 if call.stream else size.output) <= self.policy.small * times.typical
+        fixed = times.fit.seconds(0, 0)
+        expected = times.fit.seconds(size.input, 0 if call.stream else size.output)
+        return expected - fixed <= self.policy.small * (times.typical - fixed)
 
     def _is_due(self, one: Deployment, group: Group, now: float, share: float, *, late: float = 1.0) -> bool:
         """True if so many times the time until the next look has passed. A breaker knows by itself how long that is."""
