@@ -25,6 +25,8 @@ _AS_ALONE = 2
 """Bad deployments in a group that are looked at as often as a single one; more of them share these looks."""
 _LATE = 1.15
 """After so many times the time between two looks any call will do for one, small or not."""
+_PASSED = 20
+"""So it is after so many calls that were not small."""
 _ENOUGH = 5
 """Attempts that hang at a silent deployment; one more finds out no more."""
 _SAYS_NOTHING = (None, "caller", "throttle", "cancelled")
@@ -102,7 +104,10 @@ class Adaptive:
         """
         if not self._is_due(one, group, pick.now, share):
             return False
-        return self._is_small(pick.call, group) or self._is_due(one, group, pick.now, share, late=_LATE)
+        if one.learned.passed >= _PASSED or self._is_small(pick.call, group):
+            return True
+        one.learned.passed += 1
+        return self._is_due(one, group, pick.now, share, late=_LATE)
 
     def _is_small(self, call: Call, group: Group) -> bool:
         """True if by its size it takes much less than calls of the model group usually do."""
@@ -186,7 +191,7 @@ class Adaptive:
         pending = known.streamed if call.stream else known.unary
         pending.begin(now)
         group.calls += 1
-        known.tried, known.tried_calls = now, group.calls
+        known.tried, known.tried_calls, known.passed = now, group.calls, 0
         return _Begun(now, deployment.in_flight, call.stream, pending)
 
     def answering(self, deployment: Deployment, token: object, now: float) -> None:  # noqa: ARG002 (see finished)

@@ -137,6 +137,8 @@ class Standing:
     """When the last attempt began."""
     tried_calls: int = 0
     """How many attempts the group had begun then."""
+    passed: int = 0
+    """Calls since then that were too big to find out with, when it was time."""
     eagerness: float = 1.0
     """By chance above or below 1: how much sooner than usual it is looked at again."""
     good_since: float = -inf

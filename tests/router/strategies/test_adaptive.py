@@ -78,9 +78,9 @@ def test_one_ten_times_as_slow_is_left_after_a_few_calls_and_tried_once_per_pati
     first = [one for one in at if one < 10.0]
     later = [one for one in at if one >= 10.0]
     assert len(first) <= 6
-    between = LATE * PATIENCE
-    assert 600 / (between / 0.75) - 1 <= len(later) <= 600 / (between / 1.25)
-    assert all(between / 1.25 <= after - before <= between / 0.75 + 0.5 for before, after in pairwise(later))
+    least, most = PATIENCE / 1.25, LATE * PATIENCE / 0.75
+    assert 600 / most - 1 <= len(later) <= 600 / least
+    assert all(least <= after - before <= most + 0.5 for before, after in pairwise(later))
     assert len({round(after - before) for before, after in pairwise(later)}) > 4, "by chance sooner or later"
     assert world["b"].health.failures == 0, "no call has failed"
 
@@ -93,7 +93,7 @@ def test_what_looking_costs_is_a_share_of_the_calls(every: float) -> None:
     times_on(world, "b", int(20.0 / every), every)
     looks = times_on(world, "b", int(300.0 / every), every)
     between = max(policy.look_calls * every, policy.least_patience)
-    assert len(looks) == pytest.approx(300.0 / (LATE * between), rel=0.2, abs=2)
+    assert len(looks) == pytest.approx(300.0 / between, rel=0.2, abs=2)
 
 
 def test_many_bad_ones_share_the_looks_of_two() -> None:

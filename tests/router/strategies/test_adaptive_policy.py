@@ -97,6 +97,6 @@ def test_while_five_calls_hang_at_a_silent_one_the_next_look_waits_twice_as_long
             world.begin_on("b")
         world.advance(30.0)
         first[hanging] = 30.0 + times_on(world, "b", 600)[0]
-    between = LATE * PATIENCE
-    assert all(between / 1.25 <= first[few] <= between / 0.75 + 1.0 for few in (2, 4))
-    assert all(2 * between / 1.25 <= first[many] <= 2 * between / 0.75 + 1.0 for many in (5, 8))
+    least, most = PATIENCE / 1.25, LATE * PATIENCE / 0.75 + 1.0
+    assert all(least <= first[few] <= most for few in (2, 4))
+    assert all(2 * least <= first[many] <= 2 * most for many in (5, 8))

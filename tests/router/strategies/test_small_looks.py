@@ -5,7 +5,7 @@ from math import inf
 
 import pytest
 
-from tests.router.strategies.world import LATE, SMALL, TOKENS, World, warm
+from tests.router.strategies.world import LATE, PASSED, SMALL, TOKENS, World, warm
 from turnout.policies import AdaptivePolicy
 
 PATIENCE = AdaptivePolicy().patience
@@ -42,10 +42,16 @@ def test_any_call_will_do_where_small_is_anything() -> None:
     assert sum(small for _, small in looks) < len(looks) / 2
 
 
-def test_a_small_call_is_waited_for_so_long_and_no_longer() -> None:
-    looks = [at for at, _ in looks_of(slow_world(), 2400, 0.5, nth=10**9)]
+@pytest.mark.parametrize("every", [2.0, 0.4])
+def test_a_small_call_is_waited_for_so_long_and_no_longer(every: float) -> None:
+    """At a call in two seconds for 15 % of the time, at more of them for twenty calls."""
+    looks = [at for at, _ in looks_of(slow_world(), int(1200 / every), every, nth=10**9)]
     between = [after - before for before, after in pairwise(looks)]
-    assert all(LATE * PATIENCE / 1.25 <= seconds <= LATE * PATIENCE / 0.75 + 0.5 for seconds in between)
+    least, most = PATIENCE / 1.25, PATIENCE / 0.75
+    late = (PASSED + 1) * every
+    assert len(between) > 8
+    assert all(min(LATE * least, least + late) - every <= seconds for seconds in between)
+    assert all(seconds <= min(LATE * most, most + late) + every for seconds in between)
 
 
 @pytest.mark.parametrize(("tokens", "looks"), [((1, 100_000), True), ((100_000, 1), False)])
@@ -82,6 +88,12 @@ def test_a_probe_is_a_small_call_too(part: float) -> None:
 
 def test_a_probe_waits_for_a_small_call_so_long_and_no_longer() -> None:
     assert rested(LATE + 0.01).begin(tokens=TOKENS).deployment.id == "b"
+
+
+def test_a_probe_waits_for_so_many_calls_and_no_more() -> None:
+    world = rested(1.01)
+    assert all(world.begin(tokens=TOKENS).deployment.id != "b" for _ in range(PASSED))
+    assert world.begin(tokens=TOKENS).deployment.id == "b"
 
 
 def test_where_nobody_else_is_left_any_call_probes() -> None:

@@ -23,7 +23,9 @@ SECONDS = 4.5
 SMALL = (20, 10)
 SMALL_SECONDS = 0.5
 LATE = 1.15
-"""When no call is small, the time between two looks is so much longer."""
+"""When no call is small, the time between two looks is longer, but not by more."""
+PASSED = 20
+"""Nor by more calls."""
 DEADLINE = 600.0
 _SPREAD = 0.1
 """So little that chance alone makes no deployment look a tenth worse than another."""
