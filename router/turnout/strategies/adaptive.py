@@ -102,12 +102,15 @@ class Adaptive:
         A small call loses little where the deployment still is, and is the first to know where it is not.
         `share`: how much longer than usual the time between two looks is.
         """
+        known, until = one.learned, one.health.open_until
         if not self._is_due(one, group, pick.now, share):
             return False
-        if one.learned.passed >= _PASSED or self._is_small(pick.call, group):
+        if known.passed >= _PASSED or self._is_small(pick.call, group):
             return True
-        one.learned.passed += 1
-        return self._is_due(one, group, pick.now, share, late=_LATE)
+        known.passed += 1
+        if until is not None:
+            return pick.now - known.tried >= _LATE * (until - known.tried)
+        return self._is_due(one, group, pick.now, _LATE * share)
 
     def _is_small(self, call: Call, group: Group) -> bool:
         """True if by its size it takes much less than calls of the model group usually do."""
@@ -116,13 +119,12 @@ class Adaptive:
         expected = times.fit.seconds(size.input, 0 if call.stream else size.output)
         return expected - fixed <= self.policy.small * (times.typical - fixed)
 
-    def _is_due(self, one: Deployment, group: Group, now: float, share: float, *, late: float = 1.0) -> bool:
-        """True if so many times the time until the next look has passed. A breaker knows by itself how long that is."""
+    def _is_due(self, one: Deployment, group: Group, now: float, share: float) -> bool:
+        """True if `share` times the usual time between two looks is over; a breaker knows by itself when it is."""
+        if one.health.open_until is not None:
+            return not one.health.probing
         known, policy = one.learned, self.policy
-        until = one.health.open_until
-        if until is not None:
-            return not one.health.probing and (late == 1.0 or now - known.tried >= late * (until - known.tried))
-        eager = known.eagerness / (late * share * (2.0 if known.hanging >= _ENOUGH else 1.0))
+        eager = known.eagerness / (2.0 * share if known.hanging >= _ENOUGH else share)
         age = (now - known.tried) * eager
         if (group.calls - known.tried_calls) * eager < policy.look_calls:
             return age > policy.patience

@@ -17,6 +17,11 @@ HEADERS = {"api-key": "k", "x-api-key": "k", "x-goog-api-key": "k", "anthropic-v
 def ask(url: str, path: str, body: Json, **more: str) -> tuple[int, bytes]:
     """Posts a body; status and answer."""
     request = urllib.request.Request(url + path, json.dumps(body).encode(), {**HEADERS, **more}, method="POST")
+    return answer_to(request)
+
+
+def answer_to(request: urllib.request.Request) -> tuple[int, bytes]:
+    """Status and body, whatever the status is."""
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:
             return answer.status, answer.read()

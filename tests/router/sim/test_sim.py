@@ -14,6 +14,7 @@ from openai.types.responses import Response as OpenAIResponse
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
+from tests.router.sim.talking import answer_to
 from turnout.sim.demo import Demo
 from turnout.sim.fake_cloud import FakeCloud
 from turnout.sim.region import FakeRegion
@@ -25,12 +26,7 @@ def ask(url: str, method: str, path: str, body: object = None, key: str = "k") -
     request = urllib.request.Request(
         url + path, None if body is None else json.dumps(body).encode(), {"api-key": key}, method=method
     )
-    try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
+    return answer_to(request)
 
 
 @pytest.mark.parametrize("prefix", ["/openai/v1", "/openai", "/v1"])

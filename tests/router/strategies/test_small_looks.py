@@ -70,9 +70,9 @@ def test_of_streams_only_the_input_counts(tokens: tuple[int, int], looks: bool) 
     assert (world.begin(stream=True, tokens=tokens).deployment.id == "b") is looks
 
 
-def rested(part: float) -> World:
-    """The breaker of one of three has opened, and so much of its pause is over."""
-    world = warm("a", "b", "c")
+def rested(part: float, *others: str) -> World:
+    """The breaker of "b" has opened, and so much of its pause is over."""
+    world = warm("b", *others)
     while world["b"].health.open_until is None:
         world.fail(world.begin_on("b"))
     world.advance(part * (world["b"].health.open_until - world.time))
@@ -81,24 +81,20 @@ def rested(part: float) -> World:
 
 @pytest.mark.parametrize("part", [1.01, 1.14])
 def test_a_probe_is_a_small_call_too(part: float) -> None:
-    world = rested(part)
+    world = rested(part, "a", "c")
     assert all(world.begin(tokens=TOKENS).deployment.id != "b" for _ in range(5))
     assert world.begin(tokens=SMALL).deployment.id == "b"
 
 
 def test_a_probe_waits_for_a_small_call_so_long_and_no_longer() -> None:
-    assert rested(LATE + 0.01).begin(tokens=TOKENS).deployment.id == "b"
+    assert rested(LATE + 0.01, "a", "c").begin(tokens=TOKENS).deployment.id == "b"
 
 
 def test_a_probe_waits_for_so_many_calls_and_no_more() -> None:
-    world = rested(1.01)
+    world = rested(1.01, "a", "c")
     assert all(world.begin(tokens=TOKENS).deployment.id != "b" for _ in range(PASSED))
     assert world.begin(tokens=TOKENS).deployment.id == "b"
 
 
 def test_where_nobody_else_is_left_any_call_probes() -> None:
-    world = World("b")
-    while world["b"].health.open_until is None:
-        world.fail(world.begin_on("b"))
-    world.advance(world["b"].health.open_until - world.time + 0.01)
-    assert world.begin(tokens=TOKENS).deployment.id == "b"
+    assert rested(1.01).begin(tokens=TOKENS).deployment.id == "b"
