@@ -14,6 +14,7 @@ from turnout.engine.port import LoopIO, run_without_loop
 from turnout.errors import ConfigError
 from turnout.io.blocking import BlockingIO
 from turnout.io.event_loop import EventLoopIO
+from turnout.io.transport import Trust
 from turnout.membership import Membership
 from turnout.status import DeploymentStatus, Explanation, explain, status_of
 from turnout.streams import AsyncStream, Stream, StreamCore
@@ -174,6 +175,7 @@ class Router:
 
     def status(self) -> list[DeploymentStatus]:
         """How every deployment is doing, in the order of model_list."""
+        self._fleet.catch_up()
         now = self._blocking.now()
         return [status_of(one, now) for group in list(self._fleet.groups.values()) for one in list(group.members)]
 
@@ -188,7 +190,11 @@ class Router:
         return environ
 
     def _ports(self, settings: Settings) -> tuple[BlockingIO, LoopIO]:
-        return BlockingIO(trust_env=settings.trust_env), EventLoopIO(trust_env=settings.trust_env)
+        trust, most = Trust(settings.trust_env), settings.max_response_bytes
+        return (
+            BlockingIO(trust_env=settings.trust_env, trust=trust, max_body=most),
+            EventLoopIO(trust_env=settings.trust_env, trust=trust, max_body=most),
+        )
 
     def _read(
         self, rows: Sequence[Row], defaults: Row | None, providers: Mapping[str, Provider]

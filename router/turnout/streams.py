@@ -19,6 +19,10 @@ from turnout_adapters.recorder import StreamRecorder
 from turnout_adapters.types import TERMINAL_EVENTS, Response, StreamEvent
 from turnout_adapters.types.route import Route
 
+_INTERRUPTED = (
+    "reading this stream was cancelled, which closed it before its end; to look at it now and then, read it in a task "
+    "of its own"
+)
 _DRAIN = 1.0
 """Seconds to wait for the end of the body after the last event, so that the connection can be used again."""
 
@@ -54,6 +58,8 @@ class StreamCore:
         self.error: TurnoutError | None = None
         self.response: Response | None = None
         self.closed = False
+        self.interrupted = False
+        """Reading it was cancelled before its end: it is closed, and was not complete."""
         self.after: Callable[[], Awaitable[None]] | None = None
         """Awaited once the stream is closed."""
         self._fleet = fleet
@@ -70,7 +76,9 @@ class StreamCore:
             self._break(served.answer.decoder.failure)
 
     async def fill(self) -> None:
-        """Reads until there is an event to hand out, or the end."""
+        """Reads until there is an event to hand out, or the end. Raises TurnoutError once reading was interrupted."""
+        if self.interrupted:
+            raise TurnoutError(_INTERRUPTED)
         while not self.pending and not self.closed:
             if self._terminated or self.served.answer.ended:
                 await self._finish()
@@ -184,6 +192,10 @@ class StreamCore:
         finally:
             await self.close()
 
+    def interrupt(self) -> None:
+        """Reading was cancelled from outside: what comes next must not look like the end."""
+        self.interrupted = not self._terminated and not self.closed
+
     async def close(self) -> None:
         """Gives everything back. A stream that is not at its end is cut, which counts for nobody's health."""
         if self.closed:
@@ -195,10 +207,10 @@ class StreamCore:
             await self.after()
 
     def abandon(self) -> None:
-        """As close(), from a finalizer."""
+        """As close(), from a finalizer: it leaves word with those who hold something, and takes no lock."""
         if not self.closed:
             self.closed = True
-            self._fleet.release(self.served.lease, self._io.now(), None, None)
+            self._fleet.abandon(self.served.lease, self._io.now())
             self.served.answer.body.abandon()
 
 
@@ -257,6 +269,7 @@ class Stream(_Base, Iterator[StreamEvent]):
             try:
                 run_without_loop(core.fill())
             except BaseException:
+                core.interrupt()
                 self.close()
                 raise
             if not core.pending:
@@ -290,6 +303,7 @@ class AsyncStream(_Base, AsyncIterator[StreamEvent]):
             try:
                 await core.fill()
             except BaseException:
+                core.interrupt()
                 await self.aclose()
                 raise
             if not core.pending:

@@ -1,6 +1,5 @@
 """AWS: Signature Version 4 with botocore's credentials (extra `bedrock`). Bearer keys need none of this."""
 
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
@@ -9,6 +8,7 @@ from urllib.parse import urlsplit
 
 from turnout_adapters.adapter import Fetch, HTTPRequest
 from turnout_adapters.errors import AuthenticationError, ConfigError
+from turnout_adapters.forks import Guard
 
 NEEDED = "signing requests to AWS needs botocore: pip install 'turnout[bedrock]'; or give a Bedrock API key as api_key"
 
@@ -24,7 +24,7 @@ class AWSAuth:
             params.get(name) for name in ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
         )
         self._profile = params.get("aws_profile_name")
-        self._lock = threading.Lock()
+        self._lock = Guard()
         self._source: Any = None
         self._frozen: Any = None
 
@@ -34,7 +34,7 @@ class AWSAuth:
 
     def refresh(self, fetch: Fetch, now: float) -> None:  # noqa: ARG002 (botocore opens its own connections)
         """Finds or renews the keys."""
-        with self._lock:
+        with self._lock():
             if self.ready(now):
                 return
             try:

@@ -1,13 +1,13 @@
 """Google Cloud: access tokens by way of google-auth (extra `vertex`). A ready token may be given as api_key instead."""
 
 import json
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 from turnout_adapters.adapter import Fetch, HTTPRequest
 from turnout_adapters.errors import APIError, AuthenticationError, ConfigError
+from turnout_adapters.forks import Guard
 
 NEEDED = "Google credentials need google-auth: pip install 'turnout[vertex]'; or give an access token as api_key"
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
@@ -20,7 +20,7 @@ class GoogleAuth:
         self._info = info
         """The contents of a credentials file; None for the application default."""
         self._provider = provider
-        self._lock = threading.Lock()
+        self._lock = Guard()
         self._source: Any = None
         self._token: str | None = None
 
@@ -30,7 +30,7 @@ class GoogleAuth:
 
     def refresh(self, fetch: Fetch, now: float) -> None:
         """Gets a token."""
-        with self._lock:
+        with self._lock():
             if self.ready(now):
                 return
             send = _transport(fetch)

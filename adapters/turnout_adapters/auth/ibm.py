@@ -1,6 +1,5 @@
 """IBM Cloud: an API key is exchanged for an access token that lasts an hour."""
 
-import threading
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -9,6 +8,7 @@ from pydantic_core import from_json
 
 from turnout_adapters.adapter import Fetch, HTTPRequest
 from turnout_adapters.errors import AuthenticationError
+from turnout_adapters.forks import Guard
 
 _URL = "https://iam.cloud.ibm.com/identity/token"
 _GRANT = "urn:ibm:params:oauth:grant-type:apikey"
@@ -23,7 +23,7 @@ class IBMAuth:
         self._key = key
         self._provider = provider
         self._url = url or _URL
-        self._lock = threading.Lock()
+        self._lock = Guard()
         self._token = ""
         self._until = 0.0
 
@@ -33,7 +33,7 @@ class IBMAuth:
 
     def refresh(self, fetch: Fetch, now: float) -> None:
         """Exchanges the key."""
-        with self._lock:
+        with self._lock():
             if self.ready(now):
                 return
             form = urlencode({"grant_type": _GRANT, "apikey": self._key}).encode()

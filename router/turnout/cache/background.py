@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from turnout.cache.forks import in_forked_children
 from turnout.cache.health import Health
 from turnout.protocols import Wakes
+from turnout_adapters.forks import in_forked_children
 
 _SMOOTHING = 0.1
 _LATE = 10.0

@@ -12,11 +12,11 @@ from importlib.resources import files
 from typing import Any, Protocol
 from uuid import uuid4
 
-from turnout.cache.forks import in_forked_children
 from turnout.limits.allowance import Exchange, LeasePolicy, SharedKey, StoreState
 from turnout.limits.ledger import CLAIM, MEMORY, Answer, Request
 from turnout.limits.meter import Meter
 from turnout.limits.window import BUCKETS
+from turnout_adapters.forks import in_forked_children
 
 _BATCH = 100
 """Keys in one round trip."""

@@ -1,12 +1,11 @@
 """The turn store of one process: bounded in bytes, least recently used out first, a time to live for each entry."""
 
 import math
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
-from turnout.cache.forks import in_forked_children
+from turnout_adapters.forks import Guard
 
 _OVERHEAD = 560
 """Bytes that an entry costs besides its value: its key, its places in tables, the allocator's own ..."""
@@ -38,20 +37,11 @@ class MemoryTurns:
     def __init__(self, max_bytes: int = _DEFAULT, *, timer: Callable[[], float] = time.monotonic) -> None:
         self._max_bytes = max_bytes
         self._timer = timer
-        self._begin()
-        in_forked_children(self._forked)
-
-    def _begin(self) -> None:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._slots: dict[float, set[str]] = {}
         self._next_slot = math.inf
         self._bytes = 0
-        self._lock = threading.Lock()
-
-    def _forked(self) -> None:
-        """In a forked child: a thread that is not there may have been in the middle of a change."""
-        if self._lock.locked():
-            self._begin()
+        self._lock = Guard()
 
     def __repr__(self) -> str:
         return f"MemoryTurns({self._max_bytes})"
@@ -67,20 +57,20 @@ class MemoryTurns:
 
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values in the order of the keys; None for what is unknown or expired."""
-        with self._lock:
+        with self._lock():
             now = self._timer()
             return [self._get(key, now) for key in keys]
 
     def write(self, entries: Mapping[str, bytes], ttl: float) -> None:
         """Keeps the entries for `ttl` seconds; an earlier one may leave to make room for a later one."""
-        with self._lock:
+        with self._lock():
             now = self._timer()
             for key, value in entries.items():
                 self._put(key, value, now, ttl)
 
     def touch(self, keys: Sequence[str], ttl: float) -> None:
         """Gives entries `ttl` seconds from now."""
-        with self._lock:
+        with self._lock():
             now = self._timer()
             for key in keys:
                 value = self._get(key, now)
@@ -89,7 +79,7 @@ class MemoryTurns:
 
     def swap(self, key: str, old: bytes | None, new: bytes, ttl: float) -> bool:
         """Writes `new` if the value is `old`. True also if `new` is too large to stay."""
-        with self._lock:
+        with self._lock():
             now = self._timer()
             if self._get(key, now) != old:
                 return False
@@ -98,7 +88,7 @@ class MemoryTurns:
 
     def erase(self, keys: Sequence[str]) -> None:
         """Forgets the keys."""
-        with self._lock:
+        with self._lock():
             for key in keys:
                 self._drop(key)
 

@@ -10,9 +10,9 @@ from collections.abc import Generator, Mapping
 from importlib import import_module
 from typing import Any, cast
 
-from turnout.cache.forks import in_forked_children
 from turnout.config.redis import OPTIONS, RedisSettings
 from turnout.errors import ConfigError
+from turnout_adapters.forks import in_forked_children
 
 CONNECT_TIMEOUT = 0.5
 """Seconds, unless the settings say otherwise (`socket_connect_timeout`)."""

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from turnout.cache.forks import in_forked_children
 from turnout.cache.health import Health
 from turnout.cache.redis_client import RedisClient
+from turnout_adapters.forks import in_forked_children
 
 _INTERVAL = 0.3
 _LEAST_GAP = 0.005

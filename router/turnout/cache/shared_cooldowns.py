@@ -6,12 +6,12 @@ a deployment, or has it probed, and each process still judges by its own calls.
 """
 
 from collections.abc import Callable
-from threading import Lock
 from typing import Any
 
 from turnout.cache.shared import SharedState
 from turnout.deployment import Deployment
 from turnout.engine.fleet import Fleet
+from turnout_adapters.forks import Guard
 
 _UNKNOWN, _CLOSED = -1, 0
 """What is said of a breaker, besides milliseconds of rest."""
@@ -64,7 +64,7 @@ class SharedCooldowns:
         self._fleet = fleet
         self._now = now
         self._key = f"{{{state.namespace}:cooldowns}}"
-        self._lock = Lock()
+        self._lock = Guard()
         self._changes: dict[str, tuple[float, float | None]] = {}
         """Until when a deployment is throttled, and rests (None: its breaker is closed), as not said yet."""
         self._open: set[str] = set()
@@ -75,18 +75,18 @@ class SharedCooldowns:
 
     def on_rest(self, deployment: Deployment, _now: float) -> None:
         """A rest began or ended here. Called under the fleet's lock."""
-        with self._lock:
+        with self._lock():
             self._changes[deployment.id] = deployment.health.throttled_until, deployment.health.open_until
         self._wake()
 
     def exchange(self, client: Any) -> None:
         """Says what changed here, and takes what changed elsewhere as hints."""
-        with self._lock:
+        with self._lock():
             changes, self._changes = self._changes, {}
         try:
             found = client.eval(_EXCHANGE, 1, self._key, *self._said(changes))
         except BaseException:
-            with self._lock:
+            with self._lock():
                 self._changes = {**changes, **self._changes}
             raise
         seen: dict[str, bytes] = {}
@@ -113,7 +113,7 @@ class SharedCooldowns:
         return said
 
     def _hint(self, name: str, throttled: int, rest: int) -> None:
-        with self._lock:
+        with self._lock():
             if name in self._changes:  # this process knows better meanwhile
                 return
         if rest > 0:

@@ -1,7 +1,6 @@
 """Small facts that all processes of a fleet know after a moment."""
 
 import hashlib
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from turnout.cache.background import Task
 from turnout.cache.memory import MemoryStore
 from turnout.cache.shared import SharedState
 from turnout.protocols import Wakes
+from turnout_adapters.forks import Guard
 
 _MOST_CHANGES = 10_000
 _MOST_QUESTIONS = 1_000
@@ -29,7 +29,7 @@ class SharedFacts:
         self._near = near
         self._state = state
         self._timer = timer
-        self._lock = threading.Lock()
+        self._lock = Guard()
         self._changes: dict[str, tuple[str, float] | None] = {}
         """By key: value and time of expiry, None if deleted. Not written yet; oldest first."""
         self._questions: dict[str, None] = {}
@@ -40,7 +40,7 @@ class SharedFacts:
         """The value if this process knows it; if not it is fetched for the next time."""
         value = self._near.get(key)
         if value is None:
-            with self._lock:
+            with self._lock():
                 if len(self._questions) < _MOST_QUESTIONS:
                     self._questions[key] = None
         return value
@@ -61,7 +61,7 @@ class SharedFacts:
         The waiter is to bound its wait. Fails at once while Redis cannot be reached, or too many are asking.
         """
         task = Task(dict[str, str], waiter)
-        with self._lock:
+        with self._lock():
             room = self._state.healthy and len(self._lookups) < _MOST_QUESTIONS
             if room:
                 self._lookups.append((task, keys))
@@ -73,7 +73,7 @@ class SharedFacts:
 
     def exchange(self, client: Any) -> None:
         """Writes what changed here and reads what was asked for: one round trip, none if there is nothing."""
-        with self._lock:
+        with self._lock():
             names = list(self._changes)[:_AT_ONCE]
             changes = {name: self._changes.pop(name) for name in names}
             questions, self._questions = self._questions, {}
@@ -86,7 +86,7 @@ class SharedFacts:
         try:
             found = self._round_trip(client, changes, asked)
         except BaseException:
-            with self._lock:
+            with self._lock():
                 self._changes = {**changes, **self._changes}
                 self._trim()
                 self._lookups += lookups
@@ -96,7 +96,7 @@ class SharedFacts:
 
     def _give_up(self, error: BaseException) -> None:
         """An exchange failed: nobody is to wait for an answer."""
-        with self._lock:
+        with self._lock():
             lookups, self._lookups = self._lookups, []
         for task, _ in lookups:
             task.finish(None, error)
@@ -124,7 +124,7 @@ class SharedFacts:
         return found
 
     def _change(self, key: str, change: tuple[str, float] | None) -> None:
-        with self._lock:
+        with self._lock():
             self._changes.pop(key, None)
             self._changes[key] = change
             self._trim()

@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from typing import TYPE_CHECKING, Any
 
 from turnout.cache.background import Background
-from turnout.cache.forks import in_forked_children
 from turnout.errors import ConfigError
+from turnout_adapters.forks import in_forked_children
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine

@@ -45,8 +45,8 @@ _KNOWN = frozenset(
     num_retries max_retries retry_policy model_group_retry_policy retry_after allowed_fails allowed_fails_policy
     cooldown_time disable_cooldowns fallbacks context_window_fallbacks content_policy_fallbacks default_fallbacks
     max_fallbacks timeout stream_timeout attempt_timeout default_max_parallel_requests max_wait max_queue
-    model_group_alias id_secret accept_raw_ids log callbacks store trust_env set_verbose debug_level drop_params
-    raise_on_content_filter deployment_affinity_ttl_seconds model_group_affinity_config cache_kwargs
+    model_group_alias id_secret accept_raw_ids log callbacks store trust_env max_response_bytes set_verbose debug_level
+    drop_params raise_on_content_filter deployment_affinity_ttl_seconds model_group_affinity_config cache_kwargs
     transcripts on_pin_unavailable provider_budget_config limits_without_store
     allowed_model_region model_group_region hedge model_group_hedge
     """.split()
@@ -89,6 +89,8 @@ class Settings:
     store: Any = None
     redis: RedisSettings | None = None
     trust_env: bool = True
+    max_response_bytes: int = 64 * 2**20
+    """Of a complete answer, as it came and unpacked; streams have no bound."""
     drop_params: bool = False
     raise_on_content_filter: bool = False
     transcripts: TranscriptSettings | None = None
@@ -149,6 +151,7 @@ def parse_settings(given: Mapping[str, Any], specs: Sequence[DeploymentSpec], en
         store=_with_methods(found.get("store"), "store", ("get", "set", "delete")),
         redis=redis_settings(found),
         trust_env=check.flag(found.get("trust_env", True), "trust_env"),
+        max_response_bytes=check.whole(found.get("max_response_bytes", 64 * 2**20), "max_response_bytes"),
         drop_params=check.flag(found.get("drop_params", False), "drop_params"),
         raise_on_content_filter=check.flag(found.get("raise_on_content_filter", False), "raise_on_content_filter"),
         transcripts=transcript_settings(found, secrets),

@@ -8,7 +8,6 @@ only borrowed: its age is the far store's to know, so a copy of it is kept for a
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf
-from threading import Lock
 from typing import Any, TypeGuard
 
 from turnout.continuity.turns import GONE
@@ -16,6 +15,7 @@ from turnout.continuity.waiting import succeeded
 from turnout.engine.port import IO
 from turnout.errors import PinnedUnavailable
 from turnout.protocols import Background, Job, TurnStore
+from turnout_adapters.forks import Guard
 
 _PATIENCE = 8.0
 """A call waits for the far store this many times what its work takes lately ..."""
@@ -57,7 +57,7 @@ class Shelf:
         self._write_wait = write_wait
         self._owed: dict[str, None] = {}
         """Keys that the far store has not been given yet, oldest first."""
-        self._lock = Lock()
+        self._lock = Guard()
 
     @property
     def reachable(self) -> bool:
@@ -157,7 +157,7 @@ class Shelf:
         """Runs in the far store's thread: these entries, and some of those it missed while it was away."""
         if self._far is None:
             return
-        with self._lock:
+        with self._lock():
             owed = [key for key, _ in zip(self._owed, range(_OWED_AT_ONCE), strict=False) if key not in entries]
         self._far.write({**self._late(self._far, owed), **entries}, self._ttl)
         if touched:
@@ -172,13 +172,13 @@ class Shelf:
         return {key: mine for key, mine, theirs in pairs if _is_own(mine) and (theirs is None or mine == GONE)}
 
     def _owe(self, keys: Iterable[str]) -> None:
-        with self._lock:
+        with self._lock():
             self._owed |= dict.fromkeys(keys)
             for key in list(self._owed)[: max(len(self._owed) - _MOST_OWED, 0)]:
                 del self._owed[key]
 
     def _settle(self, keys: Iterable[str]) -> None:
-        with self._lock:
+        with self._lock():
             for key in keys:
                 self._owed.pop(key, None)
 

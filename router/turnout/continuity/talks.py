@@ -28,7 +28,7 @@ class Talks:
     async def create(self, io: IO, tenant: str, items: object, metadata: object) -> Conversation:
         """A new conversation, with items that were said before."""
         listed = _items(items) if items is not None else []
-        talk = Talk(f"conv_{io.rng.getrandbits(128):032x}", int(io.unix()), metadata=_metadata(metadata))
+        talk = Talk(f"conv_{io.nonce()}", int(io.unix()), metadata=_metadata(metadata))
         await self._transcripts.shelf.write({conversation_key(tenant, talk.id): pack_talk(talk)}, io)
         if listed:
             await self._add(io, tenant, talk.id, listed)
@@ -73,7 +73,7 @@ class Talks:
         return page(with_ids(listed, key), {"order": "asc", "limit": 100})
 
     async def _add(self, io: IO, tenant: str, own: str, items: Sequence[Any]) -> str:
-        key = turn_key(tenant, b"items", f"{io.rng.getrandbits(128):032x}")
+        key = turn_key(tenant, b"items", io.nonce())
         await self._transcripts.add(tenant, own, key, items, io)
         return key
 

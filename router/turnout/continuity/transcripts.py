@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from math import inf
-from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +23,7 @@ from turnout.engine.leases import Lease
 from turnout.engine.port import IO
 from turnout.errors import BadRequestError, NotFoundError, PinnedUnavailable, unknown_conversation, unknown_response
 from turnout.policies import TranscriptPolicy
+from turnout_adapters.forks import Guard
 from turnout_adapters.types import Response
 
 _KNOWN_PATHS = 10_000
@@ -43,7 +43,7 @@ class Transcripts:
         self._continuity = continuity
         self._policy = policy
         self._paths: LRUCache[str, tuple[str, ...]] = LRUCache(_KNOWN_PATHS)
-        self._lock = Lock()
+        self._lock = Guard()
 
     # --- reading
 
@@ -215,7 +215,7 @@ class Transcripts:
     async def erase(self, keys: Sequence[str], io: IO) -> None:
         """Deletes turns for good."""
         await self.shelf.erase(keys, io)
-        with self._lock:
+        with self._lock():
             for key in keys:
                 self._paths.pop(key, None)
 
@@ -223,12 +223,12 @@ class Transcripts:
         """The nearest turns before, as far as they are known without reading."""
         if draft.path or draft.parent is None:
             return draft.path
-        with self._lock:
+        with self._lock():
             known = self._paths.get(draft.parent, ())
         return (draft.parent, *known)[:PATH]
 
     def _remember(self, key: str, path: tuple[str, ...]) -> None:
-        with self._lock:
+        with self._lock():
             self._paths[key] = path
 
     # --- conversations

@@ -1,31 +1,35 @@
 """Which deployments there are, which can take a call now, and who is waiting for one.
 
 One lock guards all state of deployments; it is held for pure code only, so any number of threads and event loops may
-share a Router. Nothing here waits, reads a clock or draws a number by itself.
+share a Router. Nothing here waits, reads a clock or draws a number by itself. What is given back may come from a
+finalizer in the middle of all this: then it is left in a queue, which the next call empties.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from math import inf
 from random import Random
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from turnout.context import Call, Observation, Pick, estimate_tokens
 from turnout.deployment import Deployment, ModelGroup
-from turnout.engine import budget, cooldown, probing, shares
+from turnout.engine import budget, cooldown, probing
 from turnout.engine.blocked import why_blocked
 from turnout.engine.leases import Blocked, Destination, Lease, Ticket, Tries
 from turnout.engine.port import Waiter
 from turnout.engine.preference import preferred
 from turnout.engine.providers import Providers
 from turnout.engine.queues import Queues, queue_key
-from turnout.engine.ready import bring_back, reindex, unready
+from turnout.engine.ready import bring_back, reindex
+from turnout.engine.roster import Roster
 from turnout.engine.tiers import tiers
 from turnout.errors import TurnoutError
 from turnout.limits.book import LimitBook
 from turnout.limits.quota import Usage
 from turnout.policies import BudgetPolicy, CooldownPolicy, WaitPolicy
 from turnout.protocols import Applies, Compares, Learns, PreCallCheck, Strategy
+from turnout_adapters.forks import Guard, in_forked_children
 
 if TYPE_CHECKING:  # data of the configuration layer, needed for annotations only
     from turnout.config import DeploymentSpec
@@ -47,9 +51,11 @@ class Fleet:
         wait_policy: WaitPolicy,
         limits: LimitBook | None = None,
     ) -> None:
-        self.groups: dict[str, ModelGroup] = {}
-        self.deployments: dict[str, Deployment] = {}
-        self.domains: dict[str, list[Deployment]] = {}
+        self.limits = LimitBook() if limits is None else limits
+        self._roster = Roster(self.limits, budget_policy, self._wake)
+        self.groups = self._roster.groups
+        self.deployments = self._roster.deployments
+        self.domains = self._roster.domains
         self.strategy = strategy
         self._learner = strategy if isinstance(strategy, Learns) else None
         self.learns = self._learner is not None
@@ -62,9 +68,22 @@ class Fleet:
         self.providers = Providers(enabled=cooldown_policy.enabled)
         self.on_rest: Callable[[Deployment, float], None] | None = None
         """Told, under the lock, of a deployment that begins or ends a rest, and the time; it must not wait."""
-        self.limits = LimitBook() if limits is None else limits
-        self._queues = Queues(wait_policy.max_queue)
-        self._lock = Lock()
+        self._max_queue = wait_policy.max_queue
+        self._queues = Queues(self._max_queue)
+        self._lock = Guard()
+        self._open: set[Lease] = set()
+        self._late: deque[Callable[[], None]] = deque()
+        """What finalizers gave back, not done yet."""
+        self._last = 0.0
+        """The latest time that was told."""
+        in_forked_children(self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        """In a forked child: the calls under way, and those that wait, are the parent's."""
+        self._late.clear()
+        self._queues = Queues(self._max_queue)
+        for lease in list(self._open):
+            self._release(lease, self._last, None, None, None)
 
     # --- membership
 
@@ -73,63 +92,13 @@ class Fleet:
 
         Raises ConfigError if money is limited and the deployment's prices are not known; nothing has changed then.
         """
-        with self._lock:
-            self.limits.check(spec.id, spec.provider, spec.quotas, spec.prices)
-            known = self.deployments.get(spec.id)
-            if known is not None and (known.spec.model_group, known.domain) == (spec.model_group, spec.domain):
-                group = self.groups[spec.model_group]
-                shares.count(group, known, -1)
-                known.configure(spec)
-                self._limit(known)
-                shares.count(group, known, 1)
-                unready(group, known)
-                reindex(group, known, now)
-                self._wake(group.name)
-                return known
-            if known is not None:
-                self._remove(known, now)
-            deployment = Deployment(spec)
-            self._limit(deployment)
-            group = self.groups.get(spec.model_group)
-            if group is None:
-                group = ModelGroup(spec.model_group, budget.new_budget(self.budget, now))
-                self.groups[group.name] = group
-            group.members.append(deployment)
-            shares.count(group, deployment, 1)
-            self.deployments[deployment.id] = deployment
-            self.domains.setdefault(deployment.domain, []).append(deployment)
-            reindex(group, deployment, now)
-            self._wake(group.name)
-            return deployment
+        with self._lock():
+            return self._roster.put(spec, now)
 
     def remove(self, deployment_id: str, now: float) -> bool:
         """Takes a deployment out for new calls; those under way finish. False if there is none of this id."""
-        with self._lock:
-            deployment = self.deployments.get(deployment_id)
-            if deployment is not None:
-                self._remove(deployment, now)
-            return deployment is not None
-
-    def _remove(self, deployment: Deployment, now: float) -> None:
-        group = self.groups[deployment.spec.model_group]
-        deployment.removed = True
-        self.limits.close(deployment.id, deployment.limits)
-        unready(group, deployment)
-        group.members.remove(deployment)
-        shares.count(group, deployment, -1)
-        del self.deployments[deployment.id]
-        peers = self.domains[deployment.domain]
-        peers.remove(deployment)
-        if not peers:
-            del self.domains[deployment.domain]
-        if not group.members:
-            del self.groups[group.name]
-        self._wake(group.name)
-        budget.deposit(group.budget, self.budget, now)
-
-    def _limit(self, deployment: Deployment) -> None:
-        spec = deployment.spec
-        deployment.limits = self.limits.open(spec.id, spec.provider, spec.quotas, spec.prices, deployment.limits)
+        with self._lock():
+            return self._roster.take_out(deployment_id, now)
 
     # --- choosing
 
@@ -148,7 +117,9 @@ class Fleet:
 
         With `panic`, and every deployment resting, one of them is probed all the same, every few seconds.
         """
-        with self._lock:
+        with self._lock():
+            self._catch_up()
+            self._last = now
             group = destination.group
             bring_back(group, now)
             timely = probing.has_time(call, now)
@@ -238,6 +209,7 @@ class Fleet:
                 return None
             lease.reservation = limits.reserve(tries.size, now)
         deployment.in_flight += 1
+        self._open.add(lease)
         if self._learner is not None:
             lease.token = self._learner.started(deployment, call, now)
         lease.probe = cooldown.begin(deployment, probe=probe, now=now)
@@ -283,41 +255,67 @@ class Fleet:
         `used` settles the reservation: what was really used, None to keep the estimate. If nothing was sent, all of it
         is refunded.
         """
-        with self._lock:
-            if not lease.open:
-                return
-            lease.open = False
-            deployment = lease.deployment
-            deployment.in_flight -= 1
-            if self._learner is not None:
-                self._learner.finished(deployment, seen or lease.given_up(now))
-            waiting = lease.settle(used, now)
-            if lease.upstream:
-                lease.hear()
-            if lease.probe:
-                deployment.health.probing = False
-            if record is not None:
-                before = deployment.health.throttled_until, deployment.health.open_until
-                record(deployment)
-                if self.on_rest is not None and before != (
-                    deployment.health.throttled_until,
-                    deployment.health.open_until,
-                ):
-                    self.on_rest(deployment, now)
-            group = self.groups.get(deployment.spec.model_group, lease.destination.group)
-            if deployment.health.recovered_at == now:
-                group.recovering_until = now + self.cooldown.slow_start
-            if not deployment.removed:
-                reindex(group, deployment, now)
-            self._wake(deployment.spec.model_group)
-            if waiting:
-                self._look_again(waiting, now, wake=True)
+        if self._lock.held:
+            self._late.append(partial(self._release, lease, now, record, used, seen))
+            return
+        with self._lock():
+            self._catch_up()
+            self._release(lease, now, record, used, seen)
+
+    def abandon(self, lease: Lease, now: float) -> None:
+        """As `release` of a cancelled attempt, from a finalizer: with the next call, or the next look at the fleet."""
+        self._late.append(partial(self._release, lease, now, None, None, None))
+
+    def catch_up(self) -> None:
+        """Gives back what finalizers left."""
+        if self._late and not self._lock.held:
+            with self._lock():
+                self._catch_up()
+
+    def _catch_up(self) -> None:
+        while self._late:
+            self._late.popleft()()
+
+    def _release(
+        self,
+        lease: Lease,
+        now: float,
+        record: Callable[[Deployment], None] | None,
+        used: Usage | None,
+        seen: Observation | None,
+    ) -> None:
+        if not lease.open:
+            return
+        lease.open = False
+        self._open.discard(lease)
+        deployment = lease.deployment
+        deployment.in_flight -= 1
+        if self._learner is not None:
+            self._learner.finished(deployment, seen or lease.given_up(now))
+        waiting = lease.settle(used, now)
+        if lease.upstream:
+            lease.hear()
+        if lease.probe:
+            deployment.health.probing = False
+        if record is not None:
+            before = deployment.health.throttled_until, deployment.health.open_until
+            record(deployment)
+            if self.on_rest is not None and before != (deployment.health.throttled_until, deployment.health.open_until):
+                self.on_rest(deployment, now)
+        group = self.groups.get(deployment.spec.model_group, lease.destination.group)
+        if deployment.health.recovered_at == now:
+            group.recovering_until = now + self.cooldown.slow_start
+        if not deployment.removed:
+            reindex(group, deployment, now)
+        self._wake(deployment.spec.model_group)
+        if waiting:
+            self._look_again(waiting, now, wake=True)
 
     def answering(self, lease: Lease, now: float) -> None:
         """Notes that a stream has begun, and what the provider said of its own limits."""
         if not lease.upstream and self._learner is None:
             return
-        with self._lock:
+        with self._lock():
             if self._learner is not None:
                 self._learner.answering(lease.deployment, lease.token, now)
             if lease.upstream:
@@ -326,7 +324,7 @@ class Fleet:
 
     def update(self, change: Callable[[], Iterable[str]], now: float) -> None:
         """Makes a change under the lock, and looks at the deployments again whose ids it returns. It must not wait."""
-        with self._lock:
+        with self._lock():
             self._look_again(change(), now, wake=True)
 
     def _look_again(self, ids: Iterable[str], now: float, *, wake: bool = False) -> None:
@@ -342,7 +340,7 @@ class Fleet:
         A rest of None says nothing of the breaker, 0 that it is closed: one that is open here, with no probe on its
         way, is probed next. What happens then is judged here: a hint opens a breaker and never counts as a failure.
         """
-        with self._lock:
+        with self._lock():
             deployment = self.deployments.get(deployment_id)
             if deployment is None:
                 return
@@ -358,28 +356,28 @@ class Fleet:
 
         Raises NoDeploymentAvailable if too many are waiting already.
         """
-        with self._lock:
+        with self._lock():
             return self._queues.join(queue_key(destination, call), waiter)
 
     def leave(self, ticket: Ticket) -> None:
         """Gives the place up, served or not; the next in line looks again."""
-        with self._lock:
-            self._queues.leave(ticket)
+        self._late.append(partial(self._queues.leave, ticket))
+        self.catch_up()
 
     def is_head(self, ticket: Ticket) -> bool:
         """True if it is this call's turn."""
-        with self._lock:
+        with self._lock():
             return self._queues.head(ticket.key) is ticket
 
     def watch(self, group: str, waiter: Waiter) -> None:
         """Wakes the waiter at the next outcome in the group."""
-        with self._lock:
+        with self._lock():
             self._queues.watch(group, waiter)
 
     def unwatch(self, group: str, waiter: Waiter) -> None:
         """Ends `watch`."""
-        with self._lock:
-            self._queues.unwatch(group, waiter)
+        self._late.append(partial(self._queues.unwatch, group, waiter))
+        self.catch_up()
 
     def _is_turn(self, destination: Destination, call: Call, ticket: Ticket | None) -> bool:
         if not self._queues.waiting:

@@ -31,7 +31,7 @@ class ByteStream(Protocol):
         ...
 
     def abandon(self) -> None:
-        """As close(), from a finalizer: must not wait, may run in any thread."""
+        """As close(), from a finalizer: takes no lock, waits for nothing, and may run in any thread."""
         ...
 
 
@@ -59,10 +59,15 @@ class IO(Protocol):
         """Seconds since 1970, for dates in headers."""
         ...
 
+    def nonce(self) -> str:
+        """32 hex digits for ids: nobody can guess them, and no process draws them again, no fork of this one either."""
+        ...
+
     async def send(self, request: HTTPRequest, timeout: float) -> HTTPReply:
         """Sends and reads the whole answer within `timeout` seconds.
 
-        Raises APITimeoutError or APIConnectionError.
+        Raises APITimeoutError, APIConnectionError, or InvalidReplyError if it is larger than the Router takes, or is
+        packed in a way that cannot be read.
         """
         ...
 

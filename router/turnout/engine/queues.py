@@ -30,7 +30,9 @@ class Queues:
 
     def leave(self, ticket: Ticket) -> None:
         """Gives the place up; the next in line is woken."""
-        queue = self.waiting[ticket.key]
+        queue = self.waiting.get(ticket.key)
+        if queue is None or ticket not in queue:  # the queues of a forked child are new
+            return
         queue.remove(ticket)
         if queue:
             queue[0].waiter.wake()

@@ -67,7 +67,7 @@ def wire_call(call: Call, lease: Lease, io: IO) -> WireCall:
         extra_body=extra_body,
         drop_params=bool(spec.drop_params if call.drop_params is None else call.drop_params),
         now=io.unix() if translated else 0.0,
-        nonce=f"{io.rng.getrandbits(96):024x}" if translated else "",
+        nonce=io.nonce()[:24] if translated else "",
         foreign=foreign,
     )
 

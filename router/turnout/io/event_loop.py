@@ -1,44 +1,27 @@
 """The port for asyncio. Connections belong to the event loop that opened them: each loop has its own pools."""
 
 import asyncio
-import contextlib
+import os
 import time
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from random import Random
+from typing import Any
 
-import httpx2
-
-from turnout.engine.port import ByteStream, Opened, Waiter, run_without_loop
-from turnout.errors import APITimeoutError, AsyncHookInSyncCall
+from turnout.engine.port import ByteStream, Opened, Waiter
+from turnout.errors import APITimeoutError
+from turnout.io.blocking import BlockingIO
+from turnout.io.loop_pools import AiohttpPool, Answering, Exchange, HttpcorePool, LoopPool
 from turnout.io.racing import Attempt, race
-from turnout.io.transport import (
-    LIMITS,
-    fetch,
-    lower,
-    origin_of,
-    outgoing,
-    proxy_for,
-    raise_typed,
-    ssl_context,
-    timeouts,
-)
+from turnout.io.transport import MAX_BODY, Trust, bounded, origin_of, proxy_for, raise_typed
+from turnout.io.unpacking import Unpacker, Whole, read_unpacked, unpacker_for
 from turnout_adapters.adapter import Auth, HTTPReply, HTTPRequest
+from turnout_adapters.forks import in_forked_children
 
-_UNLIMITED = httpx2.Limits(max_connections=0, keepalive_expiry=30.0)
-"""aiohttp's zero means no limit, and so does our None, which it would read as 100."""
-
-Pools = dict[str, httpx2.AsyncBaseTransport]
-
-
-def _decoded(response: httpx2.Response) -> AsyncIterable[bytes]:
-    """The body's bytes; straight from the transport unless they are compressed, which nobody asked for."""
-    stream = response.stream
-    if "content-encoding" in response.headers or not isinstance(stream, httpx2.AsyncByteStream):
-        return response.aiter_bytes()
-    return stream
+Pools = dict[str, LoopPool]
 
 
 class LoopWaiter:
@@ -54,13 +37,13 @@ class LoopWaiter:
         """Ends the wait, from any thread; a loop that is gone has nobody waiting."""
         if self._loop is _running_loop():
             self._event.set()
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._event.set)
+        else:
+            _call_in(self._loop, self._event.set)
 
     async def wait(self, seconds: float) -> None:
         """Waits to be woken; ready for the next wait afterwards."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(bounded(seconds)):
                 await self._event.wait()
         except TimeoutError:
             return
@@ -71,51 +54,81 @@ class LoopWaiter:
 class LoopBody:
     """The body of an answer, read piece by piece."""
 
-    __slots__ = ("_loop", "_parts", "_response", "_url")
+    __slots__ = ("_answer", "_fresh", "_idle", "_loop", "_unpacker", "_url")
 
-    def __init__(self, response: httpx2.Response, url: str) -> None:
-        self._response = response
-        self._parts: AsyncIterator[bytes] = aiter(_decoded(response))
+    def __init__(self, answer: Answering, url: str, idle: float | None, fresh: LoopPool | None) -> None:
+        self._answer = answer
         self._url = url
+        self._idle = idle
+        self._fresh = fresh
         self._loop = asyncio.get_running_loop()
+        self._unpacker: Unpacker | None = None
+
+    def unpack(self) -> None:
+        """Looks how the content is packed. Raises InvalidReplyError."""
+        self._unpacker = unpacker_for(self._answer.headers)
 
     async def read(self) -> bytes:
-        """The next bytes, b"" at the end."""
+        """The next bytes of the content, b"" at the end, after the body's own pause at most."""
+        return await self.content(self._idle)
+
+    async def content(self, timeout: float | None) -> bytes:
+        """The next bytes of the content within so many seconds."""
+        read = self._answer.read
         try:
-            return await anext(self._parts, b"")
-        except httpx2.HTTPError as error:
+            async with asyncio.timeout(timeout):
+                return await (read() if self._unpacker is None else read_unpacked(self._unpacker, read))
+        except TimeoutError:
+            raise APITimeoutError("the answer paused for too long") from None
+        except Exception as error:  # noqa: BLE001 (a peer may cause anything)
             raise_typed(error, self._url)
 
     async def close(self) -> None:
         """Releases the connection, cancelled or not."""
-        await self._response.aclose()
+        try:
+            with suppress(Exception):  # it is being thrown away, in whatever state it is
+                await self._answer.close()
+        finally:
+            if self._fresh is not None:
+                await self._fresh.close()
 
     def abandon(self) -> None:
-        """Closes from a finalizer, in the loop that owns the connection."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._close_later)
-
-    def _close_later(self) -> None:
-        task = self._loop.create_task(self._response.aclose())
-        _KEPT.add(task)
-        task.add_done_callback(_KEPT.discard)
-
-
-_KEPT: "set[asyncio.Task[None]]" = set()
-"""Closing tasks: an event loop keeps only weak references to its tasks."""
+        """Closes from a finalizer: soon, in the loop that owns the connection."""
+        _call_in(self._loop, partial(_begin, self._loop, self.close))
 
 
 class EventLoopIO:
-    """Sockets, clock and chance for the async API. Works from any number of event loops."""
+    """Sockets, clock and chance for the async API. Works from any number of event loops, and after forks.
+
+    `max_body` bounds a complete answer, in bytes.
+    """
 
     races: bool = True
 
-    def __init__(self, *, seed: int | None = None, trust_env: bool = True, fast: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        trust_env: bool = True,
+        fast: bool = True,
+        trust: Trust | None = None,
+        max_body: int = MAX_BODY,
+    ) -> None:
         self.rng = Random(seed)
         self._trust_env = trust_env
-        self._fast = fast and find_spec("httpx_aiohttp") is not None
+        self._trust = trust or Trust(trust_env)
+        self._max_body = max_body
+        self._fast = fast and find_spec("aiohttp") is not None
         self._pools: dict[asyncio.AbstractEventLoop, Pools] = {}
-        weakref.finalize(self, _discard_closed, self._pools)
+        weakref.finalize(self, _leave, self._pools)
+        in_forked_children(self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        """In a forked child: event loops and their connections are the parent's."""
+        for pools in self._pools.values():
+            _let_go(pools.values())
+        self._pools.clear()
+        self.rng.seed()
 
     def now(self) -> float:
         """Monotonic seconds."""
@@ -125,46 +138,72 @@ class EventLoopIO:
         """Seconds since 1970."""
         return time.time()
 
+    def nonce(self) -> str:
+        """From the system's randomness."""
+        return os.urandom(16).hex()
+
     async def send(self, request: HTTPRequest, timeout: float) -> HTTPReply:
         """Sends and reads the whole answer."""
         try:
-            async with asyncio.timeout(timeout):
-                response = await self._pool(request.url).handle_async_request(outgoing(request, timeouts(timeout)))
+            async with asyncio.timeout(bounded(timeout)):
+                opened, body = await self._open(request, None)
+                whole = Whole(self._max_body)
                 try:
-                    body = b"".join([part async for part in _decoded(response)])
+                    while part := await body.content(None):
+                        whole.add(part)
                 finally:
-                    await response.aclose()
+                    await body.close()
         except TimeoutError:
             raise APITimeoutError(f"no complete answer from {origin_of(request.url)} in {timeout:.1f} s") from None
-        except httpx2.HTTPError as error:
-            raise_typed(error, request.url)
-        return HTTPReply(response.status_code, lower(response.headers), body)
+        return HTTPReply(opened.status, opened.headers, whole.content)
 
     async def open(self, request: HTTPRequest, timeout: float, idle: float) -> Opened:
         """Sends and waits for the head of the answer."""
         try:
-            async with asyncio.timeout(timeout):
-                wanted = outgoing(request, timeouts(timeout, idle))
-                response = await self._pool(request.url).handle_async_request(wanted)
+            async with asyncio.timeout(bounded(timeout)):
+                opened, _ = await self._open(request, bounded(idle))
         except TimeoutError:
             raise APITimeoutError(f"no answer from {origin_of(request.url)} in {timeout:.1f} s") from None
-        except httpx2.HTTPError as error:
+        return opened
+
+    async def _open(self, request: HTTPRequest, idle: float | None) -> tuple[Opened, LoopBody]:
+        """The head of the answer. A connection that was used before and turns out to be dead is replaced, once."""
+        origin = origin_of(request.url)
+        pool, exchange, fresh = self._pool(origin), Exchange(), None
+        try:
+            try:
+                answer = await pool.send(request, exchange)
+            except pool.broken:
+                if not exchange.reused or exchange.heard:
+                    raise
+                fresh = self._new_pool(origin)
+                answer = await fresh.send(request, exchange)
+            body = LoopBody(answer, request.url, idle, fresh)
+            try:
+                body.unpack()
+            except BaseException:
+                await body.close()
+                raise
+        except TimeoutError:
+            raise
+        except Exception as error:  # noqa: BLE001 (a peer may cause anything)
             raise_typed(error, request.url)
-        return Opened(response.status_code, lower(response.headers), LoopBody(response, request.url))
+        return Opened(answer.status, answer.headers, body), body
 
     async def read(self, body: ByteStream, timeout: float) -> bytes:
         """The next bytes within the timeout."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(bounded(timeout)):
                 return await body.read()
         except TimeoutError:
             raise APITimeoutError("the answer paused for too long") from None
 
     async def refresh(self, auth: Auth, timeout: float) -> None:
         """Renews credentials in a thread of the loop's executor."""
+        blocking = BlockingIO(trust_env=self._trust_env, trust=self._trust)
         try:
-            async with asyncio.timeout(timeout):
-                await asyncio.to_thread(auth.refresh, partial(fetch, trust_env=self._trust_env), self.unix())
+            async with asyncio.timeout(bounded(timeout)):
+                await asyncio.to_thread(auth.refresh, partial(blocking.fetch, timeout=timeout), self.unix())
         except TimeoutError:
             raise APITimeoutError("the credentials were not renewed in time") from None
 
@@ -187,43 +226,60 @@ class EventLoopIO:
 
     async def close(self) -> None:
         """Closes the connections of the running event loop."""
-        for pool in self._pools.pop(asyncio.get_running_loop(), {}).values():
-            await pool.aclose()
+        await _close_all(self._pools.pop(asyncio.get_running_loop(), {}).values())
 
-    def _pool(self, url: str) -> httpx2.AsyncBaseTransport:
+    def _pool(self, origin: str) -> LoopPool:
         loop = asyncio.get_running_loop()
         pools = self._pools.get(loop)
         if pools is None:
-            _discard_closed(self._pools)
+            for gone in [one for one in list(self._pools) if one.is_closed()]:
+                _let_go(self._pools.pop(gone, {}).values())
             pools = self._pools[loop] = {}
-        origin = origin_of(url)
         pool = pools.get(origin)
         if pool is None:
             pool = pools[origin] = self._new_pool(origin)
         return pool
 
-    def _new_pool(self, origin: str) -> httpx2.AsyncBaseTransport:
+    def _new_pool(self, origin: str) -> LoopPool:
         proxy = proxy_for(origin, self._trust_env)
-        verify = ssl_context() if origin.startswith("https") else False
         if self._fast and proxy is None:
-            from httpx_aiohttp.httpx2 import AiohttpTransport  # noqa: PLC0415 (aiohttp takes long to import)
-
-            return AiohttpTransport(verify=verify, limits=_UNLIMITED, trust_env=False)
-        return httpx2.AsyncHTTPTransport(verify=verify, limits=LIMITS, proxy=proxy)
+            return AiohttpPool(origin, self._trust)
+        return HttpcorePool(origin, self._trust, proxy)
 
 
-def _discard_closed(by_loop: dict[asyncio.AbstractEventLoop, Pools]) -> None:
-    """Lets go of the pools of event loops that are gone.
+async def _close_all(pools: Iterable[LoopPool]) -> None:
+    for pool in list(pools):
+        await pool.close()
 
-    Nothing can be awaited there any more: the sockets close with the objects. aiohttp's connector is told, or it would
-    report itself as forgotten.
-    """
-    for loop in [one for one in list(by_loop) if one.is_closed()]:
-        for pool in by_loop.pop(loop, {}).values():
-            connector = getattr(getattr(pool, "client", None), "connector", None)
-            if connector is not None:
-                with contextlib.suppress(AsyncHookInSyncCall, RuntimeError):
-                    run_without_loop(connector.close())
+
+def _let_go(pools: Iterable[LoopPool]) -> None:
+    for pool in list(pools):
+        pool.let_go()
+
+
+def _leave(by_loop: dict[asyncio.AbstractEventLoop, Pools]) -> None:
+    """Finalizer of a port that was never closed: its connections close in their event loops, if those still run."""
+    for loop, pools in list(by_loop.items()):
+        if loop.is_closed():
+            _let_go(pools.values())
+        else:
+            _call_in(loop, partial(_begin, loop, partial(_close_all, list(pools.values()))))
+
+
+_KEPT: "set[asyncio.Task[None]]" = set()
+"""Closing tasks: an event loop keeps only weak references to its tasks."""
+
+
+def _begin(loop: asyncio.AbstractEventLoop, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    task = loop.create_task(close())
+    _KEPT.add(task)
+    task.add_done_callback(_KEPT.discard)
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    """Has a loop call something soon, from any thread and any finalizer: asyncio takes no lock for it."""
+    with suppress(RuntimeError):  # the loop is closed: nobody is there any more
+        loop.call_soon_threadsafe(call)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

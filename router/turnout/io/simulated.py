@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from random import Random
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from turnout.engine.port import ByteStream, Opened, Waiter
 from turnout.errors import APIConnectionError, APITimeoutError, ConfigError
 from turnout.io.blocking import BlockingIO
+from turnout.io.deadlines import Patience
 from turnout.io.event_loop import LoopWaiter
 from turnout.io.racing import Attempt, race
 from turnout.io.transport import origin_of
@@ -54,6 +55,10 @@ class SimulatedIO:
     def unix(self) -> float:
         """Seconds since 1970, in a world that begins in September 2026."""
         return EPOCH + self.now()
+
+    def nonce(self) -> str:
+        """From the seed, so that a run repeats exactly."""
+        return f"{self.rng.getrandbits(128):032x}"
 
     async def send(self, request: HTTPRequest, timeout: float) -> HTTPReply:
         """Sends and reads the whole answer."""
@@ -152,6 +157,5 @@ class NoThreads(BlockingIO):
         """Seconds since 1970."""
         return self._clock.unix()
 
-    async def open(self, request: HTTPRequest, timeout: float, idle: float) -> Opened:  # noqa: ARG002 (never gets there)
-        """Raises ConfigError."""
+    def _open(self, request: HTTPRequest, patience: Patience) -> NoReturn:  # noqa: ARG002 (never gets there)
         raise ConfigError("the sync methods need real time; a simulated Router has the async ones")

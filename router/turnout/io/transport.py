@@ -1,35 +1,56 @@
-"""What both worlds share: how httpx2 transports are made for an address, and how their errors read.
+"""What all transports share: addresses, proxies, certificates, headers, and how a connection's errors read.
 
-Calls go through httpx2's transports rather than its Client: no redirects, cookies or auth flows are wanted here, and
-each address has a pool of its own, because one shared pool gets dearer with every idle connection in it.
+No client's cookies, redirects, retries or auth flows are wanted here, so calls go through connection pools, not through
+clients; each address has a pool of its own, because one shared pool gets dearer with every idle connection in it.
 """
 
+import socket
 import ssl
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
+from threading import TIMEOUT_MAX
 from typing import NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import httpx2
+import httpcore2
 
-from turnout.errors import APIConnectionError, APITimeoutError
-from turnout_adapters.adapter import HTTPReply, HTTPRequest
+from turnout.errors import APIConnectionError, APITimeoutError, TurnoutError
+from turnout_adapters.adapter import HTTPRequest
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection to be made, within the attempt's own timeout."""
-LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=15.0)
-"""Few idle connections: httpcore2 looks at each of them, with a system call, on every call of the pool."""
+MAX_BODY = 64 * 2**20
+"""Bytes of a complete answer, packed or not, unless the Router's `max_response_bytes` says otherwise."""
+KEPT_IDLE = 20
+"""Idle connections that httpcore2 keeps: it looks at each of them, with a system call, on every call of the pool."""
+KEPT_FOR = 15.0
+"""Seconds that it keeps them."""
 
+_OF_NETWORKS = frozenset("builtins socket ssl zlib asyncio concurrent anyio aiohttp httpcore2 h11".split())
+"""Whose errors a peer can cause, one way or another; those of anybody else come from a signal handler, say."""
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+_LONGEST_WAIT = min(TIMEOUT_MAX, 10.0**8)
 
-Timeouts = dict[str, float]
 
+class Trust:
+    """Whose certificates one Router believes: the system's store, or SSL_CERT_FILE or SSL_CERT_DIR.
 
-@lru_cache(maxsize=1)
-def ssl_context() -> ssl.SSLContext:
-    """The system's trust store; reading it takes milliseconds, so it is read once, when first needed."""
-    return httpx2.create_ssl_context()
+    Reading it takes milliseconds, so it is read once, when first needed.
+    """
+
+    def __init__(self, trust_env: bool) -> None:
+        self._trust_env = trust_env
+        self._context: ssl.SSLContext | None = None
+
+    def for_origin(self, origin: str) -> ssl.SSLContext | None:
+        """None for an address without TLS."""
+        if not origin.startswith("https"):
+            return None
+        if self._context is None:
+            import httpx2  # noqa: PLC0415 (only it knows where each system keeps its certificates)
+
+            self._context = httpx2.create_ssl_context(trust_env=self._trust_env)
+        return self._context
 
 
 def proxy_for(origin: str, trust_env: bool) -> str | None:
@@ -42,67 +63,87 @@ def proxy_for(origin: str, trust_env: bool) -> str | None:
     return proxies.get(parts.scheme) or proxies.get("all")
 
 
+def proxy_of(url: str, trust: Trust) -> httpcore2.Proxy:
+    """The proxy at a URL, which may hold a name and a password."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    auth = None
+    if parts.username is not None:
+        auth = unquote(parts.username), unquote(parts.password or "")
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    place = f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
+    return httpcore2.Proxy(place, auth=auth, ssl_context=trust.for_origin(place))
+
+
 def origin_of(url: str) -> str:
     """Scheme, host and port."""
     end = url.find("/", url.index("//") + 2)
     return url if end < 0 else url[:end]
 
 
-@lru_cache(maxsize=1024)
-def _parsed(url: str) -> httpx2.URL:
-    """Parsing a URL costs more than choosing a deployment, and a deployment's URL is always the same."""
-    return httpx2.URL(url)
+def bounded(seconds: float) -> float:
+    """Seconds that every clock and every system call can take."""
+    return min(max(seconds, 0.0), _LONGEST_WAIT)
 
 
-def timeouts(timeout: float, idle: float | None = None) -> Timeouts:
-    """httpx2's four timeouts; `idle` replaces the pause allowed within the answer."""
-    timeout = max(timeout, 0.001)
-    return {
-        "connect": min(timeout, CONNECT_TIMEOUT),
-        "pool": timeout,
-        "write": timeout,
-        "read": timeout if idle is None else idle,
-    }
+class Urls:
+    """URLs as httpcore2 wants them: parsing one costs more than choosing a deployment, and a deployment's is the same
+    with every call. Forgets all when it is full: URLs may hold ids of callers."""
+
+    def __init__(self, most: int = 64) -> None:
+        self._most = most
+        self._known: dict[str, httpcore2.URL] = {}
+
+    def __getitem__(self, url: str) -> httpcore2.URL:
+        found = self._known.get(url)
+        if found is None:
+            if len(self._known) >= self._most:
+                self._known.clear()
+            found = self._known[url] = httpcore2.URL(url if url.isascii() else _in_ascii(url))
+        return found
 
 
-def outgoing(request: HTTPRequest, limits: Timeouts) -> httpx2.Request:
-    """The request as httpx2 wants it. The dict of timeouts is kept, not copied: it can be changed while in use."""
-    return httpx2.Request(
-        request.method,
-        _parsed(request.url),
-        headers=list(request.headers),
-        content=request.body,
-        extensions={"timeout": limits},
-    )
+def _in_ascii(url: str) -> str:
+    import httpx2  # noqa: PLC0415 (few hosts are not ASCII)
+
+    return str(httpx2.URL(url))
 
 
-def lower(headers: httpx2.Headers) -> Mapping[str, str]:
+def head_of(request: HTTPRequest, url: httpcore2.URL) -> list[tuple[bytes, bytes]]:
+    """The header block: the request's, its host and its length."""
+    host = url.host if b":" not in url.host else b"[" + url.host + b"]"
+    if url.port is not None:
+        host += b":%d" % url.port
+    found = [(b"host", host)]
+    found += [(name.encode("ascii"), value.encode("latin-1")) for name, value in request.headers]
+    if request.body or request.method == "POST":
+        found.append((b"content-length", b"%d" % len(request.body)))
+    return found
+
+
+def lower(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
     """Header names in lower case; a plain dict. Of repeated headers the last counts."""
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers.raw}
-
-
-def fetch(request: HTTPRequest, *, trust_env: bool) -> HTTPReply:
-    """One request over a connection of its own, blocking: for credentials, which are renewed once an hour."""
-    origin = origin_of(request.url)
-    verify = ssl_context() if origin.startswith("https") else False
-    with httpx2.HTTPTransport(verify=verify, proxy=proxy_for(origin, trust_env)) as transport:
-        try:
-            response = transport.handle_request(outgoing(request, timeouts(CONNECT_TIMEOUT)))
-            body = response.read()
-        except httpx2.HTTPError as error:
-            raise_typed(error, request.url)
-    return HTTPReply(response.status_code, lower(response.headers), body)
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
 
 
 def raise_typed(error: Exception, url: str) -> NoReturn:
-    """Raises our error for one of httpx2's. Its text names the address without path or query.
-
-    The aiohttp transport calls every broken connection a timeout of connecting; what aiohttp itself raised tells them
-    apart.
-    """
-    where, cause = origin_of(url), error.__cause__
-    broken = type(cause).__module__.startswith("aiohttp") and not isinstance(cause, TimeoutError)
-    if isinstance(error, httpx2.TimeoutException) and not broken:
+    """Raises our error for whatever went wrong between two machines. Its text names the address, no path or query."""
+    if isinstance(error, TurnoutError) or type(error).__module__.partition(".")[0] not in _OF_NETWORKS:
+        raise error
+    where = origin_of(url)
+    if isinstance(error, httpcore2.TimeoutException | TimeoutError):
         raise APITimeoutError(f"no answer from {where} in time ({type(error).__name__})") from None
-    named = type(cause if broken else error).__name__
-    raise APIConnectionError(f"connection to {where} failed ({named})") from None
+    raise APIConnectionError(f"connection to {where} failed ({_reason(error)})") from error
+
+
+def _reason(error: BaseException) -> str:
+    """The kind of error, and what the system or the certificate check says of it; nothing that a peer wrote."""
+    named, seen = type(error).__name__, set[int]()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        if isinstance(found, ssl.SSLCertVerificationError):
+            return f"{named}: the certificate is not to be trusted: {found.verify_message}"
+        if isinstance(found, socket.gaierror | ConnectionError) and found.strerror:
+            return f"{named}: {found.strerror}"
+        found = found.__cause__ or found.__context__ or getattr(found, "os_error", None)
+    return named

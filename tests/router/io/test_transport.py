@@ -2,10 +2,12 @@
 
 import asyncio
 
+import httpcore2
 import pytest
 
 from turnout import APIConnectionError, Router
-from turnout.io.transport import origin_of, proxy_for, timeouts
+from turnout.io.transport import Trust, bounded, head_of, origin_of, proxy_for, proxy_of
+from turnout_adapters.adapter import HTTPRequest
 
 
 def test_proxies_come_from_the_environment_but_not_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,9 +24,26 @@ def test_proxies_come_from_the_environment_but_not_for_this_machine(monkeypatch:
 def test_addresses_and_timeouts() -> None:
     assert origin_of("https://x.example:1/a/b?c=d") == "https://x.example:1"
     assert origin_of("https://x.example") == "https://x.example"
-    assert timeouts(3.0) == {"connect": 3.0, "pool": 3.0, "write": 3.0, "read": 3.0}
-    assert timeouts(60.0, 600.0) == {"connect": 10.0, "pool": 60.0, "write": 60.0, "read": 600.0}
-    assert timeouts(-1.0)["read"] > 0
+    assert [bounded(seconds) for seconds in (-1.0, 3.0)] == [0.0, 3.0]
+    assert bounded(1e300) < 1e9
+
+
+def test_the_header_block_names_host_and_length() -> None:
+    def head(method: str, url: str, body: bytes = b"") -> dict[bytes, bytes]:
+        return dict(head_of(HTTPRequest(method, url, [("x-a", "b")], body), httpcore2.URL(url)))
+
+    assert head("POST", "http://x.example:81/a", b"{}") == {
+        b"host": b"x.example:81", b"x-a": b"b", b"content-length": b"2",
+    }  # fmt: skip
+    assert head("POST", "https://x.example/a")[b"content-length"] == b"0"
+    assert head("GET", "http://[::1]:80/") == {b"host": b"[::1]:80", b"x-a": b"b"}
+
+
+def test_a_proxy_may_have_a_name_and_a_password() -> None:
+    proxy = proxy_of("http://me:p%40ss@proxy.example:3128", Trust(trust_env=False))
+    assert (proxy.url.host, proxy.url.port, proxy.auth) == (b"proxy.example", 3128, (b"me", b"p@ss"))
+    assert proxy_of("proxy.example:1", Trust(trust_env=False)).url.host == b"proxy.example"
+    assert proxy_of("http://[::1]:1", Trust(trust_env=False)).url.host == b"::1"
 
 
 def test_a_connection_that_breaks_is_no_timeout() -> None:
