@@ -14,6 +14,11 @@ T = TypeVar("T")
 class Waiter(Protocol):
     """One call's place to wait at."""
 
+    @property
+    def gone(self) -> bool:
+        """True if nobody can be waiting there any more: its event loop was closed under it."""
+        ...
+
     def wake(self) -> None:
         """Ends the wait. Safe from any thread, and before or after the wait."""
         ...

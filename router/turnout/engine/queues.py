@@ -34,14 +34,17 @@ class Queues:
         if queue is None or ticket not in queue:  # the queues of a forked child are new
             return
         queue.remove(ticket)
-        if queue:
-            queue[0].waiter.wake()
-        else:
-            del self.waiting[ticket.key]
+        first = self.head(ticket.key)
+        if first is not None:
+            first.waiter.wake()
 
     def head(self, key: QueueKey) -> Ticket | None:
         """Whose turn it is, None if nobody waits."""
         queue = self.waiting.get(key)
+        while queue and queue[0].waiter.gone:
+            queue.popleft()
+        if queue is not None and not queue:
+            del self.waiting[key]
         return queue[0] if queue else None
 
     def watch(self, group: str, waiter: Waiter) -> None:
@@ -61,10 +64,10 @@ class Queues:
 
         Pinned calls may wait for deployments of other groups on their account, so they look too.
         """
-        if self.waiting:
-            for key, queue in self.waiting.items():
-                if key[0] == group or key[1] is not None:
-                    queue[0].waiter.wake()
+        for key in [key for key in self.waiting if key[0] == group or key[1] is not None]:
+            first = self.head(key)
+            if first is not None:
+                first.waiter.wake()
         for waiter in self._watchers.get(group, ()):
             waiter.wake()
 

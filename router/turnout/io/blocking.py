@@ -46,6 +46,8 @@ class BlockingWaiter:
 
     __slots__ = ("_woken",)
 
+    gone: bool = False
+
     def __init__(self) -> None:
         self._woken = threading.Lock()
         self._woken.acquire()

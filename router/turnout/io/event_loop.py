@@ -33,6 +33,11 @@ class LoopWaiter:
         self._loop = loop
         self._event = asyncio.Event()
 
+    @property
+    def gone(self) -> bool:
+        """True once the loop is closed."""
+        return self._loop.is_closed()
+
     def wake(self) -> None:
         """Ends the wait, from any thread; a loop that is gone has nobody waiting."""
         if self._loop is _running_loop():
@@ -209,6 +214,7 @@ class EventLoopIO:
 
     def waiter(self) -> LoopWaiter:
         """A task's place to wait at."""
+        self._forget_closed()  # what they hold may be what this call waits for
         return LoopWaiter(asyncio.get_running_loop())
 
     async def wait(self, waiter: Waiter, seconds: float) -> None:
@@ -232,13 +238,16 @@ class EventLoopIO:
         loop = asyncio.get_running_loop()
         pools = self._pools.get(loop)
         if pools is None:
-            for gone in [one for one in list(self._pools) if one.is_closed()]:
-                _let_go(self._pools.pop(gone, {}).values())
+            self._forget_closed()
             pools = self._pools[loop] = {}
         pool = pools.get(origin)
         if pool is None:
             pool = pools[origin] = self._new_pool(origin)
         return pool
+
+    def _forget_closed(self) -> None:
+        for loop in [one for one in list(self._pools) if one.is_closed()]:
+            _let_go(self._pools.pop(loop, {}).values())
 
     def _new_pool(self, origin: str) -> LoopPool:
         proxy = proxy_for(origin, self._trust_env)

@@ -1,5 +1,6 @@
 """Connection pools of one event loop for one address: httpcore2's, and, with the extra `fast`, aiohttp's."""
 
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
@@ -206,8 +207,8 @@ def _connector() -> Any:
                 body.set_exception(ClientPayloadError("the answer is no HTTP"))
 
     class Connector(TCPConnector):
-        def __init__(self, **options: Any) -> None:
-            super().__init__(**options)
+        def __init__(self, context: ssl.SSLContext | None) -> None:
+            super().__init__(limit=0, ssl=context or True, keepalive_timeout=_AIOHTTP_KEEPS)  # pyright: ignore[reportUnknownMemberType]
             self._factory = partial(Protocol, loop=self._loop)
 
         async def _create_connection(self, *args: Any, **options: Any) -> Any:
@@ -230,9 +231,8 @@ class AiohttpPool:
         import aiohttp  # noqa: PLC0415 (an extra, and it takes long to import)
         from yarl import URL  # noqa: PLC0415
 
-        context = trust.for_origin(origin)
         self._session = aiohttp.ClientSession(
-            connector=_connector()(limit=0, ssl=context or True, keepalive_timeout=_AIOHTTP_KEEPS),
+            connector=_connector()(trust.for_origin(origin)),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=_NOTHING_OF_ITS_OWN,
@@ -247,7 +247,7 @@ class AiohttpPool:
     async def send(self, request: HTTPRequest, exchange: Exchange) -> Answering:
         """Sends, and waits for the head."""
         body = request.body
-        token = _CONNECTING.set(exchange)
+        _CONNECTING.set(exchange)
         try:
             return _AiohttpAnswer(
                 await self._session.request(
@@ -259,7 +259,7 @@ class AiohttpPool:
                 )
             )
         finally:
-            _CONNECTING.reset(token)
+            _CONNECTING.set(None)
 
     async def close(self) -> None:
         """Closes all connections."""

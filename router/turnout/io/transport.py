@@ -29,6 +29,8 @@ KEPT_FOR = 15.0
 _OF_NETWORKS = frozenset("builtins socket ssl zlib asyncio concurrent anyio aiohttp httpcore2 h11".split())
 """Whose errors a peer can cause, one way or another; those of anybody else come from a signal handler, say."""
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+_DEEPEST = 20
+"""Errors behind an error that are looked at."""
 _LONGEST_WAIT = min(TIMEOUT_MAX, 10.0**8)
 
 
@@ -127,7 +129,8 @@ def lower(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
 
 def raise_typed(error: Exception, url: str) -> NoReturn:
     """Raises our error for whatever went wrong between two machines. Its text names the address, no path or query."""
-    if isinstance(error, TurnoutError) or type(error).__module__.partition(".")[0] not in _OF_NETWORKS:
+    theirs = type(error).__module__.partition(".")[0] in _OF_NETWORKS
+    if isinstance(error, TurnoutError) or not theirs or _is_thrown_away(error):
         raise error
     where = origin_of(url)
     if isinstance(error, httpcore2.TimeoutException | TimeoutError):
@@ -135,12 +138,23 @@ def raise_typed(error: Exception, url: str) -> NoReturn:
     raise APIConnectionError(f"connection to {where} failed ({_reason(error)})") from error
 
 
+def _is_thrown_away(error: BaseException) -> bool:
+    """True if a coroutine that nobody will finish is being collected: nothing is to be tried again."""
+    found: BaseException | None = error
+    for _ in range(_DEEPEST):
+        if found is None or isinstance(found, GeneratorExit):
+            return found is not None
+        found = found.__context__
+    return False
+
+
 def _reason(error: BaseException) -> str:
     """The kind of error, and what the system or the certificate check says of it; nothing that a peer wrote."""
-    named, seen = type(error).__name__, set[int]()
+    named = type(error).__name__
     found: BaseException | None = error
-    while found is not None and id(found) not in seen:
-        seen.add(id(found))
+    for _ in range(_DEEPEST):
+        if found is None:
+            break
         if isinstance(found, ssl.SSLCertVerificationError):
             return f"{named}: the certificate is not to be trusted: {found.verify_message}"
         if isinstance(found, socket.gaierror | ConnectionError) and found.strerror:

@@ -17,6 +17,7 @@ class Bell:
 
     def __init__(self, name: int, rung: list[int]) -> None:
         self.name, self.rung = name, rung
+        self.gone = False
 
     def wake(self) -> None:
         self.rung.append(self.name)
@@ -51,3 +52,21 @@ def test_a_call_to_one_deployment_holds_up_nobody_who_can_use_others() -> None:
     assert isinstance(served, Lease)
     assert served.deployment.id == "b"
     fleet.leave(ticket)
+
+
+def test_who_is_gone_holds_up_nobody() -> None:
+    """A waiter's event loop can be closed under it, and then nobody leaves the line in its name."""
+    rung: list[int] = []
+    queues, bells = Queues(10), [Bell(number, rung) for number in range(4)]
+    key = ("gpt", None, None, (), ())
+    tickets = [queues.join(key, bell) for bell in bells]
+    bells[0].gone = bells[2].gone = True
+    assert queues.head(key) is tickets[1]
+    queues.wake("gpt")
+    assert rung == [1]
+    queues.leave(tickets[1])
+    assert rung == [1, 3]
+    queues.leave(tickets[0])
+    bells[3].gone = True
+    assert queues.head(key) is None
+    assert not queues.waiting
