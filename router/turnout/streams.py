@@ -194,7 +194,7 @@ class StreamCore:
 
     def interrupt(self) -> None:
         """Reading was cancelled from outside: what comes next must not look like the end."""
-        self.interrupted = not self._terminated and not self.closed
+        self.interrupted |= not self._terminated and not self.closed
 
     async def close(self) -> None:
         """Gives everything back. A stream that is not at its end is cut, which counts for nobody's health."""

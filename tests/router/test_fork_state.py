@@ -122,7 +122,7 @@ def test_a_child_of_a_running_event_loop_has_connections_of_its_own(cloud: FakeC
         assert in_a_child(work) == ["completed", "completed"]
         before = cloud["eastus"].connections
         assert (await router.aresponses("gpt", "hello", timeout=5)).status == "completed"
-        assert cloud["eastus"].connections == before
+        assert cloud["eastus"].connections <= before, "the parent's connection is used on"
 
     async def both() -> None:
         for fast in (True, False):

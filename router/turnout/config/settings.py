@@ -151,7 +151,7 @@ def parse_settings(given: Mapping[str, Any], specs: Sequence[DeploymentSpec], en
         store=_with_methods(found.get("store"), "store", ("get", "set", "delete")),
         redis=redis_settings(found),
         trust_env=check.flag(found.get("trust_env", True), "trust_env"),
-        max_response_bytes=check.whole(found.get("max_response_bytes", 64 * 2**20), "max_response_bytes"),
+        max_response_bytes=check.whole(found.get("max_response_bytes", 64 * 2**20), "max_response_bytes", 1),
         drop_params=check.flag(found.get("drop_params", False), "drop_params"),
         raise_on_content_filter=check.flag(found.get("raise_on_content_filter", False), "raise_on_content_filter"),
         transcripts=transcript_settings(found, secrets),

@@ -6,7 +6,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from functools import cache, partial
 from io import BytesIO
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import httpcore2
 
@@ -19,6 +19,7 @@ from turnout.io.transport import (
     head_of,
     lower,
     proxy_of,
+    user_agent,
 )
 from turnout_adapters.adapter import HTTPRequest
 
@@ -27,7 +28,7 @@ _LONGEST_LINE = 2**17
 _MOST_HEADERS = 1024
 _LARGE = 2**20
 """Bytes from which aiohttp wants a body as a file, and complains of bytes."""
-_NOTHING_OF_ITS_OWN = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_NOTHING_OF_ITS_OWN = ("Accept", "Accept-Encoding", "Content-Type")
 
 
 class Exchange:
@@ -36,8 +37,7 @@ class Exchange:
     __slots__ = ("heard", "reused")
 
     def __init__(self) -> None:
-        self.reused = True
-        self.heard = False
+        self.reused = self.heard = False
 
 
 class Answering(Protocol):
@@ -194,11 +194,19 @@ class _AiohttpAnswer:
 
 @cache
 def _connector() -> Any:
-    """aiohttp's connector, which notes when it makes a connection, and whose bodies end when their connection does."""
+    """aiohttp's connector, which notes what becomes of a connection, and whose bodies end with it."""
     from aiohttp import ClientPayloadError, TCPConnector  # noqa: PLC0415 (an extra, and it takes long to import)
     from aiohttp.client_proto import ResponseHandler  # noqa: PLC0415
 
-    class Protocol(ResponseHandler):
+    class Line(ResponseHandler):
+        used = False
+        exchange: Exchange | None = None
+
+        def data_received(self, data: bytes) -> None:
+            if self.exchange is not None:
+                self.exchange.heard, self.exchange = True, None
+            super().data_received(data)
+
         def connection_lost(self, exc: BaseException | None) -> None:
             """aiohttp (3.14) hangs up on a body that is no HTTP, and leaves its reader waiting."""
             body = self._payload
@@ -209,13 +217,14 @@ def _connector() -> Any:
     class Connector(TCPConnector):
         def __init__(self, context: ssl.SSLContext | None) -> None:
             super().__init__(limit=0, ssl=context or True, keepalive_timeout=_AIOHTTP_KEEPS)  # pyright: ignore[reportUnknownMemberType]
-            self._factory = partial(Protocol, loop=self._loop)
+            self._factory = partial(Line, loop=self._loop)
 
-        async def _create_connection(self, *args: Any, **options: Any) -> Any:
-            exchange = _CONNECTING.get()
+        async def connect(self, *args: Any, **options: Any) -> Any:
+            connection = await super().connect(*args, **options)
+            protocol, exchange = cast("Line", connection.protocol), _CONNECTING.get()
             if exchange is not None:
-                exchange.reused = False
-            return await super()._create_connection(*args, **options)
+                exchange.reused, protocol.used, protocol.exchange = protocol.used, True, exchange
+            return connection
 
         def __del__(self, *_: Any) -> None:
             """Sockets close with their objects. aiohttp's own would touch an event loop that is gone, or is another
@@ -233,6 +242,7 @@ class AiohttpPool:
 
         self._session = aiohttp.ClientSession(
             connector=_connector()(trust.for_origin(origin)),
+            headers={"User-Agent": user_agent()},
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=_NOTHING_OF_ITS_OWN,

@@ -7,6 +7,8 @@ clients; each address has a pool of its own, because one shared pool gets dearer
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import version
 from threading import TIMEOUT_MAX
 from typing import NoReturn
 from urllib.parse import unquote, urlsplit
@@ -110,13 +112,21 @@ def _in_ascii(url: str) -> str:
     return str(httpx2.URL(url))
 
 
+@cache
+def user_agent() -> str:
+    """Who asks: some gateways refuse those who do not say."""
+    return f"turnout/{version('turnout')}"
+
+
 def head_of(request: HTTPRequest, url: httpcore2.URL) -> list[tuple[bytes, bytes]]:
-    """The header block: the request's, its host and its length."""
+    """The header block: the request's, its host and length, and who asks."""
     host = url.host if b":" not in url.host else b"[" + url.host + b"]"
     if url.port is not None:
         host += b":%d" % url.port
     found = [(b"host", host)]
     found += [(name.encode("ascii"), value.encode("latin-1")) for name, value in request.headers]
+    if not any(name == "user-agent" for name, _ in request.headers):
+        found.append((b"user-agent", user_agent().encode()))
     if request.body or request.method == "POST":
         found.append((b"content-length", b"%d" % len(request.body)))
     return found

@@ -10,6 +10,10 @@ _PIECE = 2**18
 """Bytes that are unpacked at once: a few bytes of a packed body may stand for gigabytes."""
 
 
+_HEAD = 2
+"""Bytes in which zlib's head shows, or its absence."""
+
+
 class Unpacker:
     """The content of one body, piece by piece. Raises InvalidReplyError for what cannot be unpacked."""
 
@@ -25,6 +29,8 @@ class Unpacker:
 
     def take(self) -> bytes:
         """The next piece of content, b"" if more packed bytes are needed."""
+        if not self._begun and len(self._packed) < _HEAD:
+            return b""
         while self._packed or self._full:
             if self._inflate.eof:
                 if not self._gzip or not self._packed.strip(b"\0"):  # padding
@@ -53,7 +59,7 @@ class Unpacker:
 
     def end(self) -> None:
         """No more bytes come. Raises InvalidReplyError if some are missing."""
-        if self._begun and not self._inflate.eof:
+        if (self._begun or self._packed) and not self._inflate.eof:
             raise InvalidReplyError("the answer is packed, and its end is missing")
 
 

@@ -30,7 +30,9 @@ def test_addresses_and_timeouts() -> None:
 
 def test_the_header_block_names_host_and_length() -> None:
     def head(method: str, url: str, body: bytes = b"") -> dict[bytes, bytes]:
-        return dict(head_of(HTTPRequest(method, url, [("x-a", "b")], body), httpcore2.URL(url)))
+        found = dict(head_of(HTTPRequest(method, url, [("x-a", "b")], body), httpcore2.URL(url)))
+        assert found.pop(b"user-agent").startswith(b"turnout/")
+        return found
 
     assert head("POST", "http://x.example:81/a", b"{}") == {
         b"host": b"x.example:81", b"x-a": b"b", b"content-length": b"2",

@@ -1,0 +1,210 @@
+"""Connections that are used again, and what one Router takes of an answer. Both APIs, both async transports."""
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import in_flight
+from tests.servers import listening, read_request
+from turnout import InvalidReplyError, Router, TurnoutError
+from turnout.io.event_loop import EventLoopIO
+
+Call = Callable[..., Any]
+
+
+def response_body(text: str) -> dict[str, Any]:
+    """A complete response as the provider would write it."""
+    said = [{"type": "output_text", "text": text, "annotations": []}]
+    return {
+        "id": "resp_0123456789abcdef0123456789abcdef", "object": "response", "created_at": 1, "status": "completed",
+        "model": "m", "output": [
+            {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": said},
+        ],
+    }  # fmt: skip
+
+
+def router_at(url: str, fast: bool, **settings: Any) -> Router:
+    rows = [{"model_name": "g", "litellm_params": {"model": "openai/gpt-4o", "api_base": url, "api_key": "key-of-a"}}]
+    router = Router(rows, **{"num_retries": 0, **settings})
+    assert isinstance(router._looping, EventLoopIO)
+    router._looping._fast = fast
+    return router
+
+
+@pytest.fixture(params=["sync", "aiohttp", "httpcore2"])
+def api(request: pytest.FixtureRequest) -> Callable[..., "contextlib.AbstractContextManager[Call]"]:
+    """Calls through one Router, one after another, whichever way."""
+
+    @contextlib.contextmanager
+    def calling(url: str, **settings: Any) -> Iterator[Call]:
+        router = router_at(url, request.param == "aiohttp", **settings)
+        with asyncio.Runner() as runner, contextlib.ExitStack() as ended:
+            if request.param == "sync":
+                ended.callback(router.close)
+
+                def call(**params: Any) -> Any:
+                    answer = router.responses("g", "hello", **params)
+                    return list(answer) if params.get("stream") else answer
+
+            else:
+                ended.callback(lambda: runner.run(router.aclose()))
+
+                async def one(**params: Any) -> Any:
+                    answer = await router.aresponses("g", "hello", **params)
+                    return [event async for event in answer] if params.get("stream") else answer
+
+                def call(**params: Any) -> Any:
+                    return runner.run(one(**params))
+
+            call.router = router  # type: ignore[attr-defined]
+            yield call
+
+    return calling
+
+
+def whole(body: bytes, *headers: str) -> bytes:
+    lines = "".join(f"{line}\r\n" for line in headers)
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{lines}content-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+class Hanging:
+    """Answers some requests of each connection, and hangs up on the next without a byte; counts what it gets."""
+
+    def __init__(self, served: int, last: bytes = b"", reset: bool = False) -> None:
+        self.served, self.last, self.reset = served, last, reset
+        self.requests = 0
+        self.on: dict[Any, int] = {}
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await read_request(reader)
+        self.requests += 1
+        self.on[writer] = self.on.get(writer, 0) + 1
+        if self.on[writer] > self.served:
+            writer.write(self.last)
+            if self.reset:
+                writer.transport.abort()
+            raise ConnectionResetError
+        writer.write(events() if asked.body.get("stream") else whole(json.dumps(response_body("hi")).encode()))
+
+
+def events() -> bytes:
+    """A stream of two events, chunked, so that its connection can be used again."""
+    response = response_body("hi")
+    told = [
+        {"type": "response.created", "sequence_number": 0, "response": {**response, "status": "in_progress"}},
+        {"type": "response.completed", "sequence_number": 1, "response": response},
+    ]
+    lines = "".join(f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in told).encode()
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    return head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(lines), lines)
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+def test_a_dead_connection_that_was_used_before_is_replaced_and_nobody_is_charged(
+    api: Any, stream: bool, reset: bool
+) -> None:
+    server = Hanging(1, reset=reset)
+    with listening(server) as url, api(url) as call:
+        for _ in range(5):
+            answer = call(stream=stream)
+            assert (answer[-1].type if stream else answer.status) in ("response.completed", "completed")
+        (one,) = call.router.status()
+        assert (one.state, one.consecutive_failures) == ("ready", 0)
+        assert in_flight(call.router) == 0
+    assert server.requests == 7, "every second call found a dead connection"
+    assert len(server.on) == 5
+
+
+def test_a_fresh_connection_that_dies_is_a_failure(api: Any) -> None:
+    server = Hanging(0)
+    with listening(server) as url, api(url) as call:
+        with pytest.raises(TurnoutError):
+            call()
+        assert call.router.status()[0].consecutive_failures == 1
+    assert server.requests == 1
+
+
+def test_a_connection_that_had_begun_to_answer_is_not_replaced(api: Any) -> None:
+    """The provider has worked on the request: doing it again is the retry policy's business."""
+    server = Hanging(1, last=b"HTTP/1.1 200 OK\r\ncontent-le")
+    with listening(server) as url, api(url) as call:
+        call()
+        with pytest.raises(TurnoutError):
+            call()
+        assert call.router.status()[0].consecutive_failures == 1
+    assert server.requests == 2
+
+
+def test_an_answer_larger_than_the_router_takes_is_refused(api: Any) -> None:
+    body = json.dumps(response_body("x" * 20_000)).encode()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(whole(body))
+
+    with listening(talk) as url:
+        with api(url, max_response_bytes=len(body)) as call:
+            assert len(call().output_text) == 20_000
+        with api(url, max_response_bytes=len(body) - 1) as call, pytest.raises(InvalidReplyError, match="larger than"):
+            call()
+
+
+def test_the_bound_is_a_setting_with_a_name() -> None:
+    with pytest.raises(TurnoutError, match="max_response_bytes"):
+        router_at("http://127.0.0.1:1", fast=True, max_response_bytes=0)
+
+
+def test_the_caller_adds_nothing_that_was_not_asked_for(api: Any) -> None:
+    """What is sent is what the adapter wrote, host, length and our name, whichever the transport."""
+    seen: list[dict[str, str]] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append((await read_request(reader)).headers)
+        writer.write(whole(json.dumps(response_body("hi")).encode()))
+
+    with listening(talk) as url, api(url) as call:
+        call()
+    assert set(seen[0]) == {"host", "user-agent", "accept", "content-type", "authorization", "content-length"}
+    assert seen[0]["user-agent"].startswith("turnout/")
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["aiohttp", "httpcore2"])
+def test_a_stream_that_is_looked_at_with_a_limit_never_seems_complete(fast: bool) -> None:
+    """`wait_for(anext(stream))` cancels the read; what comes then is an error, not the end."""
+    first = threading.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        begun = {"type": "response.created", "sequence_number": 0, "response": response_body("")}
+        delta = {
+            "type": "response.output_text.delta", "sequence_number": 1, "item_id": "msg_1", "output_index": 0,
+            "content_index": 0, "delta": "hi",
+        }  # fmt: skip
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        for event in (begun, delta):
+            writer.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+        await writer.drain()
+        first.set()
+        await asyncio.sleep(30)
+
+    async def run(url: str) -> None:
+        async with router_at(url, fast) as router:
+            stream = await router.aresponses("g", "hello", stream=True)
+            await anext(stream)
+            await anext(stream)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(stream), 0.05)
+            for _ in range(2):
+                with pytest.raises(TurnoutError, match="cancelled"):
+                    await anext(stream)
+            assert in_flight(router) == 0
+
+    with listening(talk) as url:
+        asyncio.run(run(url))
