@@ -21,6 +21,8 @@ from turnout_adapters.errors import TurnoutError
 
 _PATIENCE = 1.0
 """Seconds that a fork waits for each lock; who holds one that long is stuck, and the fork goes on without."""
+_IMPORT = 10.0
+"""The same for a library that is being imported."""
 
 
 class _Lock(Protocol):
@@ -40,9 +42,10 @@ class Guard:
     or a generator's `finally` can do, it raises TurnoutError instead of waiting for ever.
     """
 
-    __slots__ = ("__weakref__", "_lock", "_taken")
+    __slots__ = ("__weakref__", "_lock", "_patience", "_taken")
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = _PATIENCE) -> None:
+        self._patience = patience
         self._lock = cast("_Lock", RLock())
         self._taken = False
         _hooks()
@@ -63,7 +66,7 @@ class Guard:
 
     def before_fork(self) -> None:
         """Takes the lock, so that what it guards is not in the middle of a change."""
-        self._taken = not self.held and self._lock.acquire(timeout=_PATIENCE)
+        self._taken = not self.held and self._lock.acquire(timeout=self._patience)
 
     def in_parent(self) -> None:
         """Gives it back."""
@@ -92,6 +95,20 @@ def in_forked_children(method: Callable[[], None]) -> None:
         _OWNERS.pop(number, None)
 
     _OWNERS[number] = weakref.WeakMethod(method, forget)
+
+
+def importing() -> _Lock:
+    """For `with` around an import that may come late, in the middle of calls.
+
+    Python gives no child the lock of a module that another thread was importing: whoever imports it there waits for
+    ever. So a fork waits until the import is done.
+    """
+    return _imports()()
+
+
+@cache
+def _imports() -> Guard:
+    return Guard(_IMPORT)
 
 
 @cache

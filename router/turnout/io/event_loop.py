@@ -14,12 +14,12 @@ from typing import Any
 from turnout.engine.port import ByteStream, Opened, Waiter
 from turnout.errors import APITimeoutError
 from turnout.io.blocking import BlockingIO
-from turnout.io.loop_pools import AiohttpPool, Answering, Exchange, HttpcorePool, LoopPool
+from turnout.io.loop_pools import Answering, Exchange, HttpcorePool, LoopPool
 from turnout.io.racing import Attempt, race
 from turnout.io.transport import MAX_BODY, Trust, bounded, origin_of, proxy_for, raise_typed
 from turnout.io.unpacking import Unpacker, Whole, read_unpacked, unpacker_for
 from turnout_adapters.adapter import Auth, HTTPReply, HTTPRequest
-from turnout_adapters.forks import in_forked_children
+from turnout_adapters.forks import importing, in_forked_children
 
 Pools = dict[str, LoopPool]
 
@@ -182,7 +182,7 @@ class EventLoopIO:
                 if not exchange.reused or exchange.heard:
                     raise
                 fresh = self._new_pool(origin)
-                answer = await fresh.send(request, exchange)
+                answer = await _alone(fresh, request, exchange)
             body = LoopBody(answer, request.url, idle, fresh)
             try:
                 body.unpack()
@@ -252,8 +252,20 @@ class EventLoopIO:
     def _new_pool(self, origin: str) -> LoopPool:
         proxy = proxy_for(origin, self._trust_env)
         if self._fast and proxy is None:
+            with importing():
+                from turnout.io.aiohttp_pool import AiohttpPool  # noqa: PLC0415 (an extra, which takes long to import)
+
             return AiohttpPool(origin, self._trust)
         return HttpcorePool(origin, self._trust, proxy)
+
+
+async def _alone(pool: LoopPool, request: HTTPRequest, exchange: Exchange) -> Answering:
+    """The answer to the only request of a pool, which is closed if there is none."""
+    try:
+        return await pool.send(request, exchange)
+    except BaseException:
+        await pool.close()
+        raise
 
 
 async def _close_all(pools: Iterable[LoopPool]) -> None:

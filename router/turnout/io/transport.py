@@ -18,6 +18,7 @@ import httpcore2
 
 from turnout.errors import APIConnectionError, APITimeoutError, TurnoutError
 from turnout_adapters.adapter import HTTPRequest
+from turnout_adapters.forks import importing
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection to be made, within the attempt's own timeout."""
@@ -51,7 +52,8 @@ class Trust:
         if not origin.startswith("https"):
             return None
         if self._context is None:
-            import httpx2  # noqa: PLC0415 (only it knows where each system keeps its certificates)
+            with importing():
+                import httpx2  # noqa: PLC0415 (only it knows where each system keeps its certificates)
 
             self._context = httpx2.create_ssl_context(trust_env=self._trust_env)
         return self._context
@@ -107,7 +109,8 @@ class Urls:
 
 
 def _in_ascii(url: str) -> str:
-    import httpx2  # noqa: PLC0415 (few hosts are not ASCII)
+    with importing():
+        import httpx2  # noqa: PLC0415 (few hosts are not ASCII)
 
     return str(httpx2.URL(url))
 
