@@ -4,18 +4,26 @@ BIN := $(VENV)/bin
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check fmt bench clean
+# Everything is held by its hash and nothing is built from source, so that no build tool slips in unseen.
+INSTALL := -m pip install --quiet --require-hashes --only-binary :all: --requirement
+# The build backend is the locked one too: pip would fetch the newest for an isolated build.
+EDITABLE := -m pip install --quiet --no-deps --no-build-isolation --editable .
+UPGRADE := --upgrade
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
+
+.PHONY: help setup demo test check fmt lock bench clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 setup: $(VENV)/.ready ## make the environment (.venv)
 
-$(VENV)/.ready: pyproject.toml
+$(VENV)/.ready: pyproject.toml requirements/dev.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "setting up $(VENV) (once, about a minute) ..."
-	@"$(PYTHON)" -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@"$(PYTHON)" -m venv --clear $(VENV)
+	@$(BIN)/python $(INSTALL) requirements/dev.txt
+	@$(BIN)/python $(EDITABLE)
 	@touch $@
 
 demo: setup ## the main job, with no API key: three regions, one dies and comes back (ARGS=--interactive)
@@ -34,12 +42,16 @@ fmt: setup ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## what a routed call costs, against other clients in the same run
-	@$(BIN)/python -m pip install --quiet --editable '.[bench]' 2>/dev/null || { \
-		$(BIN)/python -m pip install --quiet -r benchmarks/requirements.txt && \
-		$(BIN)/python -m pip install --quiet --no-deps 'litellm>=1.107'; }
-	$(BIN)/python -m benchmarks.overhead $(ARGS)
+lock: setup ## renew requirements/: the newest versions that pyproject.toml allows (UPGRADE= keeps what still fits)
+	$(COMPILE) $(UPGRADE) --extra dev pyproject.toml --output-file requirements/dev.txt
+
+bench: ## what a routed call costs, against other clients in the same run (in .venv-bench)
+	@"$(PYTHON)" -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --editable '.[bench]' 2>/dev/null || { \
+		.venv-bench/bin/python -m pip install --quiet --editable '.[cli,fast]' -r benchmarks/requirements.txt 'openai>=3' && \
+		.venv-bench/bin/python -m pip install --quiet --no-deps 'litellm>=1.107'; }
+	.venv-bench/bin/python -m benchmarks.overhead $(ARGS)
 
 clean: ## remove the environment and caches
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
