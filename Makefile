@@ -1,29 +1,36 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FLOORS := .venv-floors
+NEWEST := .venv-newest
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # Everything is held by its hash and nothing is built from source, so that no build tool slips in unseen.
-INSTALL := -m pip install --quiet --require-hashes --only-binary :all: --requirement
+INSTALL := -m pip install --quiet --no-deps --require-hashes --only-binary :all: --requirement
 # The build backend is the locked one too: pip would fetch the newest for an isolated build.
 EDITABLE := -m pip install --quiet --no-deps --no-build-isolation --editable .
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command 'make lock' pyproject.toml
+USED := $(addprefix --extra ,fast cli bedrock vertex redis sql postgres encrypt)
 UPGRADE := --upgrade
-COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 
-.PHONY: help setup demo test check fmt lock bench clean
+.PHONY: help setup demo test check fmt lock floors newest bench clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 setup: $(VENV)/.ready ## make the environment (.venv)
 
-$(VENV)/.ready: pyproject.toml requirements/dev.txt
+$(VENV)/.ready: requirements/dev.txt pyproject.toml
+$(FLOORS)/.ready: requirements/floors.txt pyproject.toml
+
+%/.ready:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@echo "setting up $(VENV) (once, about a minute) ..."
-	@"$(PYTHON)" -m venv --clear $(VENV)
-	@$(BIN)/python $(INSTALL) requirements/dev.txt
-	@$(BIN)/python $(EDITABLE)
+	@echo "setting up $* (once, about a minute) ..."
+	@"$(PYTHON)" -m venv --clear $*
+	@$*/bin/python $(INSTALL) $<
+	@$*/bin/python $(EDITABLE)
+	@$*/bin/python -m pip check
 	@touch $@
 
 demo: setup ## the main job, with no API key: three regions, one dies and comes back (ARGS=--interactive)
@@ -42,8 +49,14 @@ fmt: setup ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+floors: $(FLOORS)/.ready ## all tests, at the lowest versions that pyproject.toml allows
+	$(FLOORS)/bin/python -m pytest $(ARGS)
+
 lock: setup ## renew requirements/: the newest versions that pyproject.toml allows (UPGRADE= keeps what still fits)
-	$(COMPILE) $(UPGRADE) --extra dev pyproject.toml --output-file requirements/dev.txt
+	$(COMPILE) --extra dev --generate-hashes $(UPGRADE) --output-file requirements/dev.txt
+	$(COMPILE) $(USED) --no-deps --resolution lowest-direct --output-file $(VENV)/floors.in
+	cp requirements/dev.txt requirements/floors.txt
+	$(COMPILE) --extra test --generate-hashes --constraint $(VENV)/floors.in --output-file requirements/floors.txt
 
 bench: ## what a routed call costs, against other clients in the same run (in .venv-bench)
 	@"$(PYTHON)" -m venv .venv-bench
@@ -52,6 +65,6 @@ bench: ## what a routed call costs, against other clients in the same run (in .v
 		.venv-bench/bin/python -m pip install --quiet --no-deps 'litellm>=1.107'; }
 	.venv-bench/bin/python -m benchmarks.overhead $(ARGS)
 
-clean: ## remove the environment and caches
+clean: ## remove the environments and caches
 	rm -rf .venv .venv-* build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
