@@ -21,7 +21,7 @@ PURE = (
     "router/turnout/checks",
 )
 WORLD = {"random", "asyncio", "anyio", "time", "socket", "httpx2", "redis", "structlog", "threading", "secrets"}
-PROJECT = ("router", "adapters", "tests", "benchmarks", "docs", ".ci")
+PROJECT = ("router", "adapters", "tests", "benchmarks", "docs", "requirements", ".ci")
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|farm|root|home)/\w")
 
 
@@ -92,7 +92,9 @@ def test_importing_does_no_work() -> None:
 
 def test_no_file_names_a_place_on_somebodys_machine() -> None:
     inside = [path for folder in PROJECT for path in (ROOT / folder).rglob("*")]
-    files = [path for path in [*ROOT.iterdir(), *inside] if path.is_file() and path.suffix != ".pyc"]
+    files = [
+        path for path in [*ROOT.iterdir(), *inside] if path.is_file() and path.suffix != ".pyc" and path.name != ".git"
+    ]
     assert {"README.md", "Makefile", "pyproject.toml"} <= {path.name for path in files}
     for path in files:
         assert not MACHINE_PATH.search(path.read_text(errors="replace")), named(path)

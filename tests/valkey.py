@@ -196,7 +196,7 @@ class ValkeyCluster(_Several):
             node.ask("CLUSTER", "ADDSLOTSRANGE", low, high)
             node.ask("CLUSTER", "SET-CONFIG-EPOCH", index + 1)
         for node in self.nodes[1:]:
-            bus = node.ask("CONFIG", "GET", "cluster-port")["cluster-port"]
+            bus = node.ask("CONFIG GET", "cluster-port")["cluster-port"]
             first.ask("CLUSTER", "MEET", "127.0.0.1", node.port, bus)
         for node in self.nodes:
             eventually(

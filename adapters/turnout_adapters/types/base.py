@@ -16,7 +16,7 @@ from turnout_adapters.types.route import Route
 class Open(BaseModel):
     """An object of which only what it holds is known."""
 
-    model_config = ConfigDict(extra="allow", defer_build=True, protected_namespaces=())
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
 
     def to_dict(self) -> dict[str, Any]:
         """What the provider sent, ids aside."""

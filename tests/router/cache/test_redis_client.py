@@ -82,10 +82,9 @@ def check(holder: RedisClient) -> None:
     client.set("key", b"\xff")
     assert client.get("key") == b"\xff"
     pool = client.get_node_from_key("key").redis_connection if hasattr(client, "nodes_manager") else client
-    connection = pool.connection_pool.get_connection()
+    connection = pool.connection_pool.make_connection()
     assert (connection.socket_connect_timeout, connection.socket_timeout) == (CONNECT_TIMEOUT, READ_TIMEOUT)
-    assert connection.retry.get_retries() == 0
-    pool.connection_pool.release(connection)
+    assert connection.retry._retries == 0
     holder.ping()
     holder.drop()
 
@@ -134,4 +133,5 @@ def test_the_ways_to_name_a_sentinel(valkey_sentinel: ValkeySentinel) -> None:
     theirs = sentinel.master_for(valkey_sentinel.service)
     check(connected(redis_client=theirs))
     theirs.close()
-    sentinel.close()
+    for one in sentinel.sentinels:
+        one.close()
