@@ -160,12 +160,12 @@ def _sinks(settings: Settings) -> tuple[Sink, ...]:
     if settings.log is not None:
         from turnout.telemetry.log import log_sink  # noqa: PLC0415 (structlog is loaded only for who wants logs)
 
-        sinks.append(log_sink(None if settings.log is True else settings.log))
+        sinks.append(_guarded(log_sink(None if settings.log is True else settings.log)))
     return tuple(sinks)
 
 
 def _guarded(callback: Sink) -> Sink:
-    """A user's callback whose failure is logged and fails no call."""
+    """A user's callback or logger whose failure is logged and fails no call."""
 
     def sink(event: RouterEvent) -> None:
         try:

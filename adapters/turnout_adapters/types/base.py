@@ -6,6 +6,7 @@ accept, the latter is what the provider sent.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, ConfigDict, PlainValidator, PrivateAttr, SerializeAsAny
@@ -51,16 +52,14 @@ Node = Annotated[SerializeAsAny[Any], PlainValidator(opened)]
 """Any JSON, objects readable by attribute."""
 
 
+@dataclass(slots=True)
 class About:
     """What is known of a result besides what the provider said. One object: each private field costs on every call."""
 
-    __slots__ = ("request_id", "route", "text_format", "warnings")
-
-    def __init__(self) -> None:
-        self.route: Route | None = None
-        self.request_id: str | None = None
-        self.warnings: tuple[str, ...] = ()
-        self.text_format: Any = None
+    route: Route | None = None
+    request_id: str | None = None
+    warnings: tuple[str, ...] = ()
+    text_format: Any = None
 
 
 class Result(Open):

@@ -1,5 +1,7 @@
-"""The log sink: one structlog event for each attempt that failed and each call that ended."""
+"""The log sink: one event for each attempt that failed and each call that ended."""
 
+import logging
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -8,11 +10,13 @@ from turnout.context import AttemptFinished, CallFinished, RouterEvent, Sink
 
 
 def log_sink(logger: Any = None) -> Sink:
-    """A sink that logs to `logger` (default: structlog's own). Successful calls at debug level, failures as warnings.
+    """A sink that logs to `logger`, a structlog one; by default to Python's logger "turnout".
 
-    What is logged is what the events hold: names, ids, numbers. Never a credential, never content.
+    Successful calls at debug level, failures as warnings. Python's logger gets them as one line of text, and as a dict
+    in the record's attribute `turnout` for who writes JSON. What is logged is what the events hold: names, ids, numbers.
+    Never a credential, never content.
     """
-    target = structlog.get_logger("turnout") if logger is None else logger
+    target = _standard() if logger is None else logger
 
     def sink(event: RouterEvent) -> None:
         if isinstance(event, AttemptFinished):
@@ -34,6 +38,21 @@ def log_sink(logger: Any = None) -> Sink:
             target.warning("call failed", error=event.error, **_facts(event))
 
     return sink
+
+
+def _standard() -> Any:
+    processors = [structlog.stdlib.filter_by_level, _for_logging]
+    return structlog.wrap_logger(
+        logging.getLogger("turnout"), processors=processors, wrapper_class=structlog.stdlib.BoundLogger
+    )
+
+
+def _for_logging(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """structlog's event as the arguments of a logging call."""
+    facts = dict(event)
+    text = facts.pop("event")
+    pairs = " ".join(f"{name}={value}" for name, value in facts.items() if value is not None)
+    return ("%s: %s", text, pairs), {"extra": {"turnout": facts}}
 
 
 def _facts(event: CallFinished) -> dict[str, object]:
