@@ -150,6 +150,8 @@ class ModelGroup:
     """The first choices of affinity keys (`engine/preference.py`); forgotten when a member or a weight changes."""
     recovering_until: float = 0.0
     """Until then a member may be in its slow start."""
+    hedges: dict[bool, Any] = field(default_factory=dict[bool, Any])
+    """What hedging knows of its streams, and of its other calls (`engine/hedging.py`)."""
 
     def is_uniform(self, now: float) -> bool:
         """True if all members have equal shares."""

@@ -97,6 +97,7 @@ class SharedCooldowns:
                 if self._seen.get(name) != version:
                     self._hint(name, found[at + 2], found[at + 3])
         self._seen = seen
+        self._open &= self._fleet.deployments.keys()
 
     def _said(self, changes: dict[str, tuple[float, float | None]]) -> list[str | int]:
         now = self._now()

@@ -27,6 +27,7 @@ RETENTION = 30 * 24 * 3600.0
 """Seconds a response stays at the provider (OpenAI and Azure: 30 days)."""
 _MADE_HERE = "resp_tn_"
 """Responses that were translated: no provider knows them."""
+_MOST_HASHES = 4_096
 _LONGEST_QUESTION = 0.25
 """Seconds to wait for the other processes' word, where the answer would be a 404 without it."""
 _TALKS = domain_hash("conversations kept by turnout")
@@ -306,6 +307,8 @@ class Continuity:
     def _hash(self, domain: str) -> bytes:
         digest = self._hashes.get(domain)
         if digest is None:
+            if len(self._hashes) >= _MOST_HASHES:  # of accounts that came and went
+                self._hashes.clear()
             digest = self._hashes[domain] = domain_hash(domain)
         return digest
 

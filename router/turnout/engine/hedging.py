@@ -99,15 +99,14 @@ class Hedging:
     def __init__(self, policy: HedgePolicy | None, by_group: Mapping[str, HedgePolicy | None]) -> None:
         self._policy = policy
         self._by_group = by_group
-        self._hedges: dict[tuple[str, bool], Hedges] = {}
 
-    def of(self, group: str, *, stream: bool) -> Hedges | None:
+    def of(self, group: ModelGroup, *, stream: bool) -> Hedges | None:
         """Those of a model group's streams, or of its other calls; None where nothing is hedged."""
-        found = self._hedges.get((group, stream))
+        found = group.hedges.get(stream)
         if found is None:
-            policy = self._by_group.get(group, self._policy)
+            policy = self._by_group.get(group.name, self._policy)
             if policy is not None:
-                found = self._hedges.setdefault((group, stream), Hedges(policy))
+                found = group.hedges.setdefault(stream, Hedges(policy))
         return found
 
 
@@ -116,7 +115,7 @@ def hedges_for(journey: Journey, lease: Lease, hedging: Hedging, io: IO) -> Hedg
     call = journey.call
     if journey.attempts or not may_be_repeated(call, lease.deployment.spec):
         return None
-    found = hedging.of(lease.destination.group.name, stream=call.stream)
+    found = hedging.of(lease.destination.group, stream=call.stream)
     if found is not None and not io.races:
         journey.notes = (NOT_HEDGED,)
         return None

@@ -38,6 +38,14 @@ def reindex(group: ModelGroup, deployment: Deployment, now: float) -> None:
         heapq.heappush(group.due, (at, group.tie, deployment))
 
 
+def drop_due(group: ModelGroup, deployment: Deployment) -> None:
+    """Takes a deployment that was removed from those to come."""
+    if deployment.due != inf:
+        deployment.due = inf
+        group.due = [entry for entry in group.due if entry[2] is not deployment]
+        heapq.heapify(group.due)
+
+
 def bring_back(group: ModelGroup, now: float) -> None:
     """Looks at the deployments again whose time has come."""
     while group.due and group.due[0][0] <= now:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from turnout.deployment import Deployment, ModelGroup
 from turnout.engine import budget, shares
-from turnout.engine.ready import reindex, unready
+from turnout.engine.ready import drop_due, reindex, unready
 from turnout.limits.book import LimitBook
 from turnout.policies import BudgetPolicy
 
@@ -76,6 +76,9 @@ class Roster:
         peers.remove(deployment)
         if not peers:
             del self.domains[deployment.domain]
+            for one in self.groups.values():
+                one.last_panic.pop(deployment.domain, None)
+        drop_due(group, deployment)
         if not group.members:
             del self.groups[group.name]
         self._wake(group.name)

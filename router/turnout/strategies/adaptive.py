@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import inf, sqrt
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from turnout.context import Call, Observation, Pick, estimate_tokens
 from turnout.deployment import Deployment
@@ -59,7 +60,7 @@ class Adaptive:
 
     def __init__(self, policy: AdaptivePolicy | None = None) -> None:
         self.policy = AdaptivePolicy() if policy is None else policy
-        self._groups: dict[str, Group] = {}
+        self._groups: WeakValueDictionary[str, Group] = WeakValueDictionary()
 
     # --- choosing
 
@@ -174,10 +175,12 @@ class Adaptive:
         known = one.learned
         if known is None:
             since = now if group.answers >= _PROVEN else -inf
-            known = one.learned = Standing(since=since, updated=now, tried=now)
+            known = one.learned = Standing(since=since, updated=now, tried=now, group=group)
         return known
 
     def _group(self, one: Deployment) -> Group:
+        if one.learned is not None:
+            return one.learned.group
         name = one.spec.model_group
         group = self._groups.get(name)
         if group is None:

@@ -54,7 +54,7 @@ class Times:
         self.short += rate * self.typical * (_SHORT - (seconds < self.short * slow))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Group:
     """What is known of one model group."""
 
@@ -135,6 +135,8 @@ class Standing:
     """When an attempt last said something of it."""
     tried: float
     """When the last attempt began."""
+    group: Group
+    """Its model group's, which is known for as long as one of its deployments is."""
     tried_calls: int = 0
     """How many attempts the group had begun then."""
     passed: int = 0

@@ -13,8 +13,8 @@ def log_sink(logger: Any = None) -> Sink:
     """A sink that logs to `logger`, a structlog one; by default to Python's logger "turnout".
 
     Successful calls at debug level, failures as warnings. Python's logger gets them as one line of text, and as a dict
-    in the record's attribute `turnout` for who writes JSON. What is logged is what the events hold: names, ids, numbers.
-    Never a credential, never content.
+    in the record's attribute `turnout` for who writes JSON. What is logged is what the events hold: names, ids,
+    numbers. Never a credential, never content.
     """
     target = _standard() if logger is None else logger
 
