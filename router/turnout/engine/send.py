@@ -20,7 +20,7 @@ from turnout.errors import (
     ContentPolicyViolationError,
     TurnoutError,
 )
-from turnout.limits.upstream import remaining
+from turnout.limits.upstream import LONGEST_WORD, Remaining, remaining
 from turnout_adapters.adapter import HTTPReply, HTTPRequest, StreamDecoder, WireCall
 from turnout_adapters.kinds import Kind
 from turnout_adapters.recorder import StreamRecorder
@@ -86,9 +86,11 @@ class Begun:
 
 def _hear(line: Line, headers: Mapping[str, str]) -> None:
     """Keeps what an answer, good or bad, says is left of the provider's own limits."""
-    told = line.read(remaining, headers, line.io.now(), line.io.unix())
+    now = line.io.now()
+    told = line.read(remaining, headers, now, line.io.unix())
     if told:
-        line.lease.upstream = told
+        latest = now + LONGEST_WORD
+        line.lease.upstream = {unit: Remaining(one.amount, min(one.until, latest)) for unit, one in told.items()}
 
 
 async def _let_in(request: HTTPRequest, line: Line) -> HTTPRequest:
