@@ -174,9 +174,8 @@ class Secrets:
         return "".join((*parts, text[at:]))
 
     def _found(self, text: str) -> Iterator[tuple[int, int]]:
-        lowered = text.lower()
-        if len(lowered) != len(text):  # some letters are two in lower case
-            lowered = text.translate(_LOWER)
+        # some other letters are two in lower case, or depend on what is beside them
+        lowered = text.lower() if text.isascii() else text.translate(_LOWER)
         for head, wholes in self._by_head.items():
             at = lowered.find(head)
             while at >= 0:

@@ -299,8 +299,8 @@ async def _until_first_output(begun: Begun, line: Line, *, eager: bool) -> None:
                 raise failure
         begun.events.extend(fresh)
         shown = bool(begun.events) and begun.events[-1].type not in PREAMBLE_EVENTS
-        failure = None if shown else begun.failure
-        if failure is not None:
+        failure = begun.failure
+        if failure is not None and not shown:
             failure.request_id = begun.request_id
             raise failure
         if not data:
