@@ -35,11 +35,11 @@ class OddDecoder:
     """Fails in one place, of a stream that has shown its output or not."""
 
     def __init__(self, fault: str) -> None:
-        self._inner, self._fault, self._shown = ResponsesDecoder(), fault, False
+        self._inner, self._fault, self._shown, self._late = ResponsesDecoder(), fault, False, False
 
     @property
     def failure(self) -> None:
-        if self._fault == "failure" or (self._fault == "late failure" and self._shown):
+        if self._fault == "failure" or (self._fault == "late failure" and self._late):
             broken()
 
     @property
@@ -48,7 +48,8 @@ class OddDecoder:
             broken()
 
     def feed(self, data: bytes) -> list[StreamEvent]:
-        if self._fault == "feed" or (self._fault == "late feed" and self._shown):
+        self._late = self._shown
+        if self._fault == "feed" or (self._fault == "late feed" and self._late):
             broken()
         found = self._inner.feed(data)
         self._shown = self._shown or any(event.type not in PREAMBLE_EVENTS for event in found)
