@@ -1,6 +1,6 @@
 """What a provider adapter is: pure functions between Responses objects and a wire's bytes. No I/O here."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
@@ -38,6 +38,10 @@ class Auth(Protocol):
 
     def forget(self) -> None:
         """The provider refused them: the next call gets fresh ones."""
+        ...
+
+    def secrets(self) -> Iterable[str]:
+        """The credentials in hand, to be struck out of what is told."""
         ...
 
 

@@ -87,9 +87,7 @@ def _azure(provider: Provider, params: Params, env: Mapping[str, str], base: str
     if version is None and provider.name == "azure" and "api-version=" not in base:
         version = env.get("AZURE_API_VERSION") or env.get("OPENAI_API_VERSION")
     if version is not None and not is_version(version):
-        raise ConfigError(
-            f"api_version: must be a date such as 2025-04-01-preview, or 'v1', got {version!r}", param="api_version"
-        )
+        raise ConfigError("api_version: must be a date such as 2025-04-01-preview, or 'v1'", param="api_version")
     parts = urlsplit(base)
     host = f"{parts.scheme.lower()}://{parts.netloc.lower()}"
     if wire == "anthropic-messages":
@@ -182,14 +180,20 @@ def _first(params: Params, env: Mapping[str, str], name: str, *names: str) -> st
 
 
 def check_url(url: str) -> None:
-    """Raises ConfigError unless this is the URL of a server."""
-    parts = urlsplit(url)
-    if parts.scheme.lower() not in ("http", "https") or not parts.hostname or re.search(r"\s", url):
-        raise ConfigError(f"api_base: must be a URL such as https://host/path, got {url!r}", param="api_base")
+    """Raises ConfigError, without a word of the URL, unless this is one of a server: it may hold a key."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        raise ConfigError(
+            "api_base: cannot be read as a URL; give one such as https://host/path", param="api_base"
+        ) from None
+    if parts.scheme.lower() not in ("http", "https") or not host or re.search(r"\s", url):
+        raise ConfigError("api_base: must be a URL such as https://host/path, without spaces", param="api_base")
     try:
         parts.port  # noqa: B018 (reading it checks it)
     except ValueError:
-        raise ConfigError(f"api_base: the port of {url!r} is not a number", param="api_base") from None
+        raise ConfigError("api_base: its port is not a number", param="api_base") from None
     if parts.username or parts.password:
         raise ConfigError("api_base: must not contain a user name or password; use api_key", param="api_base")
 

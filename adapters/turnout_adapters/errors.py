@@ -13,6 +13,7 @@
         NotFoundError                 404
         RateLimitError                429
           QuotaExceededError          429 that waiting does not cure
+          NoCapacityError             nothing was free in time: also a NoDeploymentAvailable
         InternalServerError           500, 502 and other 5xx
         ServiceUnavailableError       503, 529
         APITimeoutError               408, 504, no answer in time
@@ -212,6 +213,15 @@ class RoutingError(TurnoutError):
 
 class NoDeploymentAvailable(RoutingError):
     """Every deployment of the model group (and of its fallbacks) is cooling down, full or unfit for this call."""
+
+
+class NoCapacityError(RateLimitError, NoDeploymentAvailable):
+    """Throttles and limits keep every deployment out for longer than the call may wait, or it is too large for them.
+
+    Raised at once, without waiting for the deadline. `retry_after` is the time until the first of them can take the
+    call, None if none ever can; `reasons` says why, by deployment id. `__cause__` is the last failed attempt, if there
+    was one.
+    """
 
 
 class PinnedUnavailable(RoutingError):

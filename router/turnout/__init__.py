@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         DeadlineExceededError,
         InternalServerError,
         InvalidReplyError,
+        NoCapacityError,
         NoDeploymentAvailable,
         NotFoundError,
         PermissionDeniedError,
@@ -55,7 +56,7 @@ _HOMES: dict[str, str] = {
     "turnout.errors": """
         APIConnectionError APIError APITimeoutError AsyncHookInSyncCall AuthenticationError BadRequestError ConfigError
         ContentPolicyViolationError ContextWindowExceededError DeadlineExceededError InternalServerError
-        InvalidReplyError NoDeploymentAvailable NotFoundError PermissionDeniedError PinnedUnavailable
+        InvalidReplyError NoCapacityError NoDeploymentAvailable NotFoundError PermissionDeniedError PinnedUnavailable
         QuotaExceededError RateLimitError RoutingError ServiceUnavailableError TurnoutError UnknownModelError
         UnsupportedParameterError
     """,
@@ -91,6 +92,7 @@ __all__ = [
     "InternalServerError",
     "InvalidReplyError",
     "ModelGroup",
+    "NoCapacityError",
     "NoDeploymentAvailable",
     "NotFoundError",
     "PermissionDeniedError",

@@ -13,6 +13,8 @@ from turnout_adapters.types.route import Attempt, Outcome, Route
 
 _CHARS_PER_TOKEN = 4
 _DEFAULT_OUTPUT_TOKENS = 256
+_NO_WORDS = frozenset({"data", "file_data", "image_url", "encrypted_content", "result"})
+"""Fields of items that hold bytes in the form of text."""
 
 
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
@@ -157,18 +159,30 @@ def estimate_tokens(call: Call) -> Usage:
     return Usage(estimate_input_tokens(call.body), expected)
 
 
+def size_of(call: Call) -> Usage:
+    """As `estimate_tokens`, with what of it is more than a guess: text, and an output that the caller asked for."""
+    usage = estimate_tokens(call)
+    if usage is NOTHING_USED:
+        return usage
+    output = call.body.get("max_output_tokens")
+    words = _characters(call.body.get("input"), words=True) + _characters(call.body.get("instructions"))
+    return usage._replace(least_input=words // _CHARS_PER_TOKEN, least_output=output if isinstance(output, int) else 0)
+
+
 def estimate_input_tokens(body: Mapping[str, Any]) -> int:
     """Tokens of the input and instructions, estimated at four characters each."""
     return (_characters(body.get("input")) + _characters(body.get("instructions"))) // _CHARS_PER_TOKEN + 1
 
 
-def _characters(value: object) -> int:
+def _characters(value: object, *, words: bool = False) -> int:
+    """All characters, or those of texts alone."""
     if isinstance(value, str):
-        return len(value)
+        return 0 if words and value.startswith("data:") else len(value)
     if isinstance(value, Mapping):
-        return sum(map(_characters, cast("Mapping[str, object]", value).values()))
+        fields = cast("Mapping[str, object]", value).items()
+        return sum(_characters(inner, words=words) for name, inner in fields if not (words and name in _NO_WORDS))
     if isinstance(value, list | tuple):
-        return sum(map(_characters, cast("Sequence[object]", value)))
+        return sum(_characters(inner, words=words) for inner in cast("Sequence[object]", value))
     return 0
 
 

@@ -74,10 +74,10 @@ def _state(deployment: Deployment, now: float) -> State:
     health = deployment.health
     if deployment.removed:
         return "removed"
+    if cooldown.is_throttled(deployment, now):
+        return "throttled"
     if health.open_until is not None:
         return "probing" if health.probing else "cooling down"
-    if health.throttled_until > now:
-        return "throttled"
     return "ready" if cooldown.available_at(deployment, now) <= now else "full"
 
 

@@ -15,7 +15,6 @@ from turnout.engine.send import Begun, failure_of
 from turnout.engine.settling import settle_failure, settle_success
 from turnout.errors import APIError, DeadlineExceededError, TurnoutError
 from turnout_adapters.kinds import Kind
-from turnout_adapters.recorder import StreamRecorder
 from turnout_adapters.types import TERMINAL_EVENTS, Response, StreamEvent
 from turnout_adapters.types.route import Route
 
@@ -67,13 +66,16 @@ class StreamCore:
         self._seals = seals
         self._finished = finished
         self._keep = keep
-        self._recorder = StreamRecorder()
         self._refusal: APIError | None = None
         self._terminated = False
-        self._take(served.answer.events)
+        try:
+            self._take(served.answer.events)
+            failure = served.answer.failure
+        except APIError as error:
+            failure = error
         served.answer.events = []
-        if served.answer.decoder.failure is not None:
-            self._break(served.answer.decoder.failure)
+        if failure is not None:
+            self._break(failure)
 
     async def fill(self) -> None:
         """Reads until there is an event to hand out, or the end. Raises TurnoutError once reading was interrupted."""
@@ -112,9 +114,9 @@ class StreamCore:
             data = await (begun.body.read() if left >= begun.idle else io.read(begun.body, left))
             if not data:
                 begun.ended = True
-            self._take(begun.decoder.feed(data) if data else begun.decoder.close())
-            if begun.decoder.failure is not None:
-                self._break(begun.decoder.failure)
+            self._take(begun.feed(data))
+            if (failure := begun.failure) is not None:
+                self._break(failure)
         except APIError as error:
             if not call.open_ended and io.now() >= call.deadline:
                 self._break(DeadlineExceededError("the stream was not complete before the call's deadline"))
@@ -122,11 +124,12 @@ class StreamCore:
                 self._break(self._refusal or error)
 
     def _take(self, events: list[StreamEvent]) -> None:
+        begun, line = self.served.answer, self.served.answer.line
         for event in events:
             if event.type == "error":
-                self._refusal = failure_of(event, self.served.lease.deployment.spec.provider)
-            self._seals.event(event)
-            self._recorder.observe(event)
+                begun.strike(event)
+                self._refusal = line.read(failure_of, event, line.provider)
+            line.read(self._seals.event, event)
             self.pending.append(event)
             if event.type in TERMINAL_EVENTS:
                 self._end(event)
@@ -135,25 +138,28 @@ class StreamCore:
         if self._terminated:
             return
         self._terminated = True
+        begun, line = self.served.answer, self.served.answer.line
+        if event.type == "response.failed":
+            begun.strike(event)
         response: Any = getattr(event, "response", None)
         if isinstance(response, Response):
             self._attach(response)
-            response.about.request_id = self.served.answer.request_id
+            response.about.request_id = begun.request_id
             self.response = response
-        failure = failure_of(event, self.served.lease.deployment.spec.provider)
+        failure = line.read_or(None, failure_of, event, line.provider)
         if self.served.call.operation == "retrieve":
             failure = None
         self._settle(failure)
 
     def _break(self, error: TurnoutError) -> None:
         """The stream broke after its first output: what was delivered stands, and the caller is told."""
-        self.served.answer.ended = True
+        begun = self.served.answer
+        begun.ended = True
+        begun.strike(error)
         error.attempts = self.served.route.attempts
         error.deployment = self.served.lease.deployment.id
-        decoder = self.served.answer.decoder
-        self._take(decoder.cut())
-        usage = decoder.usage
-        for event in self._recorder.failed(_code_of(error), error.message, usage):
+        self._take(begun.cut())
+        for event in begun.failed(_code_of(error), error.message):
             self.pending.append(event)
             response = getattr(event, "response", None)
             if isinstance(response, Response):

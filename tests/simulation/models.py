@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.simulation.plans import REGIONS, Place, PlannedCall
 from tests.simulation.watching import Exchange, Violation
-from turnout.context import Call, estimate_tokens
+from turnout.context import Call, size_of
 from turnout.deployment import Deployment
 from turnout.engine.leases import Destination, Lease, Tries
 from turnout.limits.meter import Meter
@@ -46,7 +46,7 @@ def has_room(one: Deployment, call: Call, tries: Tries, now: float) -> bool:
         return False
     if one.limits is None:
         return True
-    size = tries.size or estimate_tokens(call)
+    size = tries.size or size_of(call)
     return one.limits.room_at(size, now) <= now and one.limits.ready_at(now) <= now
 
 
@@ -60,7 +60,7 @@ def why_not(one: Deployment, call: Call, tries: Tries, now: float) -> str:
     told = {name: value for name, value in shown(one.health).items() if value}
     full = f"{one.in_flight} of {one.spec.max_parallel_requests}"
     again = {name: round(at - now, 3) for name, at in tries.again_at.items()}
-    limits = "" if one.limits is None else one.limits.why(tries.size or estimate_tokens(call), now)
+    limits = "" if one.limits is None else one.limits.why(tries.size or size_of(call), now)
     state = f"probing={one.health.probing} removed={one.removed} in flight {full}"
     return f"{told} {state} {limits} barred={tries.barred} again in {again}"
 

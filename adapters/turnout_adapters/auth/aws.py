@@ -68,6 +68,12 @@ class AWSAuth:
         signed = [(name.lower(), value) for name, value in wanted.headers.items()]
         return replace(request, headers=[pair for pair in signed if pair[0] != "host"])
 
+    def secrets(self) -> tuple[str, ...]:
+        """The keys as given and as found."""
+        frozen = self._frozen
+        found = (getattr(frozen, name, None) for name in ("access_key", "secret_key", "token"))
+        return tuple(one for one in (*self._static, *found) if one)
+
     def _is_stale(self) -> bool:
         stale = getattr(self._source, "refresh_needed", None)
         return bool(stale()) if callable(stale) else False

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 from turnout_adapters.adapter import Fetch, HTTPRequest
 from turnout_adapters.errors import APIError, AuthenticationError, ConfigError
 from turnout_adapters.forks import Guard
+from turnout_adapters.striking import in_fields
 
 NEEDED = "Google credentials need google-auth: pip install 'turnout[vertex]'; or give an access token as api_key"
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
@@ -59,6 +60,10 @@ class GoogleAuth:
         if project:
             headers.append(("x-goog-user-project", project))
         return replace(request, headers=headers)
+
+    def secrets(self) -> tuple[str, ...]:
+        """The token, and every text of the credentials file that is secret under its name."""
+        return (self._token or "", *in_fields(self._info))
 
     def _find(self, send: Any) -> Any:
         import google.auth as google_auth  # noqa: PLC0415

@@ -60,3 +60,7 @@ class IBMAuth:
     def apply(self, request: HTTPRequest) -> HTTPRequest:
         """The request with the token."""
         return replace(request, headers=[*request.headers, ("authorization", f"Bearer {self._token}")])
+
+    def secrets(self) -> tuple[str, ...]:
+        """The key and the token."""
+        return self._key, self._token

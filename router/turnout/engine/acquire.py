@@ -3,6 +3,7 @@
 Waits only through the port; who may take what, and what waiting is worth, is said by pure functions.
 """
 
+from turnout.engine.blocked import together
 from turnout.engine.fleet import Fleet
 from turnout.engine.journey import Journey, Rules
 from turnout.engine.leases import Blocked, Lease, Ticket
@@ -29,7 +30,7 @@ async def acquire(journey: Journey, fleet: Fleet, rules: Rules, io: IO) -> Lease
                 continue
             if step != "wait":
                 raise journey.unavailable(outcome, started)
-        if not outcome.waitable or limit <= started:
+        if limit <= started or _is_hopeless(outcome, limit):
             raise journey.unavailable(outcome, started)
         try:
             if outcome.private or journey.tries.made:
@@ -58,7 +59,7 @@ async def _wait_in_line(
             if isinstance(outcome, Lease) or _is_other(journey, rules, outcome, limit):
                 return outcome
             blocked = outcome
-            if not blocked.waitable:
+            if _is_hopeless(blocked, limit):
                 raise journey.unavailable(blocked, io.now())
     finally:
         fleet.leave(ticket)
@@ -74,7 +75,7 @@ async def _wait_alone(
     try:
         while True:
             now = io.now()
-            if now >= limit or not blocked.waitable:
+            if now >= limit or _is_hopeless(blocked, limit):
                 raise journey.unavailable(blocked, now)
             wake_at = min(blocked.until, limit, now + _LONGEST_SLICE)
             await io.wait(waiter, max(wake_at - now, 0.0))
@@ -84,6 +85,11 @@ async def _wait_alone(
             blocked = outcome
     finally:
         fleet.unwatch(group, waiter)
+
+
+def _is_hopeless(blocked: Blocked, limit: float) -> bool:
+    """True if nothing that may happen until `limit` lets the call in."""
+    return not blocked.waitable or blocked.never_before > limit
 
 
 def _is_other(journey: Journey, rules: Rules, blocked: Blocked, limit: float) -> bool:
@@ -96,11 +102,13 @@ def _choose(journey: Journey, fleet: Fleet, rules: Rules, io: IO, ticket: Ticket
     """The current group, else its fallbacks, else providers that are overloaded, else a probe of what is resting."""
     first = journey.chain[0]
     now, tries, call = io.now(), journey.tries, journey.call
+    spares: list[Blocked] = []
     for last_resort in (False, True) if fleet.providers.ill else (False,):
         tries.last_resort = last_resort
         outcome = fleet.choose(first, call, tries, now, io.rng, ticket=ticket)
         if isinstance(outcome, Lease):
             return outcome
+        spares.clear()
         for spare in journey.spares(rules, None):
             other = fleet.choose(spare, call, tries, now, io.rng)
             if isinstance(other, Lease):
@@ -110,5 +118,7 @@ def _choose(journey: Journey, fleet: Fleet, rules: Rules, io: IO, ticket: Ticket
                 journey.chain = [spare, first] if put_off else [spare]
                 journey.in_group = 0
                 return other
+            spares.append(other)
     probing = call.pin is None or "probe" in rules.pin_steps
-    return fleet.choose(first, call, tries, now, io.rng, ticket=ticket, panic=probing)
+    outcome = fleet.choose(first, call, tries, now, io.rng, ticket=ticket, panic=probing)
+    return outcome if isinstance(outcome, Lease) else together(outcome, spares)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from turnout.deployment import Deployment, Health
 from turnout.limits.quota import Usage
+from turnout.limits.upstream import LONGEST_WORD
 from turnout.policies import CooldownPolicy
 from turnout_adapters.kinds import Kind
 from turnout_adapters.types.route import Outcome
@@ -59,16 +60,24 @@ def is_resting(deployment: Deployment, now: float) -> bool:
     return health.proven_at > now if health.probing else health.open_until > now
 
 
+def is_throttled(deployment: Deployment, now: float) -> bool:
+    """True if it is the provider's word that keeps the deployment out, rather than the breaker."""
+    health = deployment.health
+    if health.throttled_until <= now:
+        return False
+    return health.throttled_until >= (health.open_until or 0.0) or not is_resting(deployment, now)
+
+
 def why_unavailable(deployment: Deployment, now: float) -> str:
     """One phrase for an error message."""
     health, parallel = deployment.health, deployment.spec.max_parallel_requests
     if deployment.removed:
         return "removed"
+    if is_throttled(deployment, now):
+        return f"throttled by the provider for {health.throttled_until - now:.1f} s"
     if is_resting(deployment, now):
         left = max((health.open_until or now) - now, 0.0)
         return f"cooling down after {health.failures or health.auth_failures} failures, probed in {left:.1f} s"
-    if health.throttled_until > now:
-        return f"throttled by the provider for {health.throttled_until - now:.1f} s"
     if parallel is not None and deployment.in_flight >= parallel:
         return f"max_parallel_requests of {parallel} reached"
     return "" if deployment.limits is None else deployment.limits.why(None, now)
@@ -130,14 +139,20 @@ def record_failure(
         _close(deployment, now)
     if outcome == "throttle" and policy.enabled:
         pause = _QUOTA_PAUSE if kind is Kind.QUOTA else _DEFAULT_THROTTLE
-        until = now + (failure.retry_after if failure.retry_after is not None else pause)
-        health.throttled_until = max(health.throttled_until, until)
+        _throttle(health, failure.retry_after if failure.retry_after is not None else pause, now)
     elif outcome in ("deployment", "provider"):
         _count(deployment, failure, now)
         health.failed_in = max(failure.seconds, health.failed_in / 2)
         health.failed_start = max(now - failure.seconds, health.failed_start)
         if policy.enabled and (probe or _should_open(deployment, kind, policy)):
             _open(deployment, failure, policy, now, rng)
+
+
+def _throttle(health: Health, seconds: float, now: float) -> None:
+    """Out for as long as the provider says. It is believed for an hour; after that a probe finds out."""
+    health.throttled_until = max(health.throttled_until, now + min(seconds, LONGEST_WORD))
+    if seconds > LONGEST_WORD:
+        health.open_until = max(health.open_until or 0.0, health.throttled_until)
 
 
 def take_hint(deployment: Deployment, now: float, throttled: float, rest: float | None, policy: CooldownPolicy) -> None:
@@ -149,7 +164,7 @@ def take_hint(deployment: Deployment, now: float, throttled: float, rest: float 
     if not policy.enabled:
         return
     if throttled > 0:
-        health.throttled_until = max(health.throttled_until, now + throttled)
+        _throttle(health, throttled, now)
     if rest is None:
         return
     if rest > 0:

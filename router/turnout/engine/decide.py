@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from random import Random
 
 from turnout.errors import APIError
+from turnout.limits.upstream import LONGEST_WORD
 from turnout_adapters.kinds import Kind
 from turnout_adapters.types.route import Outcome
 
@@ -63,7 +64,7 @@ def verdict(error: APIError) -> Verdict:
 def pause_before_same(failures: int, retry_after: float | None, least: float, rng: Random) -> float:
     """Seconds before this call may use a deployment again that has just failed it `failures` times.
 
-    Exponential from 0.25 s to 5 s with equal jitter, or the provider's Retry-After if that is longer.
+    Exponential from 0.25 s to 5 s with equal jitter, or the provider's Retry-After (an hour at most) if that is longer.
     """
     longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures - 1, 10))
-    return max(longest / 2 + rng.random() * longest / 2, retry_after or 0.0, least)
+    return max(longest / 2 + rng.random() * longest / 2, min(retry_after or 0.0, LONGEST_WORD), least)

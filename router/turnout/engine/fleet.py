@@ -12,10 +12,10 @@ from math import inf
 from random import Random
 from typing import TYPE_CHECKING
 
-from turnout.context import Call, Observation, Pick, estimate_tokens
+from turnout.context import Call, Observation, Pick, size_of
 from turnout.deployment import Deployment, ModelGroup
 from turnout.engine import budget, cooldown, probing
-from turnout.engine.blocked import why_blocked
+from turnout.engine.blocked import in_line, why_blocked
 from turnout.engine.leases import Blocked, Destination, Lease, Ticket, Tries
 from turnout.engine.port import Waiter
 from turnout.engine.preference import preferred
@@ -125,7 +125,7 @@ class Fleet:
             timely = probing.has_time(call, now)
             if tries.made == 0 and not self._is_turn(destination, call, ticket):
                 probe = self._panic(destination, call, tries, now) if panic and timely else None
-                return probe or Blocked(waitable=True, reasons={group.name: "other calls are waiting"})
+                return probe or in_line(group.name, self._members(destination, call), self.checks, call, tries, now)
             pick = Pick(call, now, rng, group.is_uniform(now))
             over_budget = False
             bound = self._members(destination, call) if destination.only is not None or call.pin is not None else None
@@ -202,7 +202,7 @@ class Fleet:
         limits = deployment.limits
         if limits is not None:
             if tries.size is None:
-                tries.size = estimate_tokens(call)
+                tries.size = size_of(call)
             if limits.room_at(tries.size, now) > now:
                 limits.ask(tries.size, now)
                 self._look_again((deployment.id,), now)

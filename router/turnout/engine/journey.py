@@ -13,6 +13,7 @@ from turnout.engine.port import IO
 from turnout.errors import (
     APIError,
     DeadlineExceededError,
+    NoCapacityError,
     NoDeploymentAvailable,
     NotFoundError,
     PinnedUnavailable,
@@ -147,6 +148,8 @@ class Journey:
         call = self.call
         if self._is_bound_to_one_that_is_down():
             return self.pinned_unavailable(blocked, now)
+        if blocked.scarce and now < call.deadline:
+            return self._no_capacity(blocked, now)
         if self.last_error is not None:
             return self.last_error
         if now >= call.deadline:
@@ -154,6 +157,14 @@ class Journey:
         told, retry_after = _told(blocked), _seconds_until(blocked, now)
         text = f"no deployment of model group {self.chain[0].group.name!r} can take this call: {told or 'it has none'}"
         return NoDeploymentAvailable(text, reasons=blocked.reasons, retry_after=retry_after)
+
+    def _no_capacity(self, blocked: Blocked, now: float) -> NoCapacityError:
+        """The error of a call for which nothing is free in time, because of throttles and limits alone."""
+        group, last = self.chain[0].group.name, self.last_error
+        text = f"no deployment of model group {group!r} is free in time for this call: {_told(blocked)}"
+        error = NoCapacityError(text, reasons=blocked.reasons, retry_after=_seconds_until(blocked, now))
+        error.model_group, error.attempts, error.__cause__ = group, tuple(self.attempts), last
+        return error
 
     def _is_bound_to_one_that_is_down(self) -> bool:
         last = self.last_verdict
@@ -244,4 +255,6 @@ def _told(blocked: Blocked) -> str:
 
 
 def _seconds_until(blocked: Blocked, now: float) -> float | None:
-    return max(blocked.until - now, 0.0) if blocked.until != inf else None
+    """Until a deployment can take the call, as far as is known."""
+    at = blocked.never_before if blocked.never_before > now else blocked.until
+    return max(at - now, 0.0) if at != inf else None

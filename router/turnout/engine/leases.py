@@ -99,6 +99,10 @@ class Blocked:
     """Nothing says when a deployment will be able: they rest until a probe, or the retry budget is used up."""
     private: bool = False
     """The call waits for its own pause to end, not for room that others compete for."""
+    never_before: float = 0.0
+    """No deployment can take the call before then, whatever others do; inf if none ever can."""
+    scarce: bool = False
+    """Throttles and limits alone keep the deployments out that are fit for the call."""
 
 
 @dataclass(slots=True, eq=False)

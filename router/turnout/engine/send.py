@@ -1,28 +1,37 @@
-"""One attempt: encode, send, decode. What comes back is a result, or a stream whose first output has arrived."""
+"""One attempt: encode, send, decode. What comes back is a result, or a stream whose first output has arrived.
 
-from collections.abc import Mapping, Sequence
+What an answer's bytes are made into passes through one funnel (`Line.read`), and what is told of a failure through
+another (`Line.strike`).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from turnout.context import Call
 from turnout.engine.leases import Lease
+from turnout.engine.line import Line, wire_call
 from turnout.engine.port import IO, ByteStream, Opened
-from turnout.errors import APIError, APITimeoutError, BadRequestError, ContentPolicyViolationError
-from turnout.limits.upstream import remaining
-from turnout_adapters.adapter import Adapter, HTTPReply, HTTPRequest, StreamDecoder, Target, WireCall
+from turnout.errors import (
+    APIError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    ContentPolicyViolationError,
+    TurnoutError,
+)
+from turnout.limits.upstream import LONGEST_WORD, Remaining, remaining
+from turnout_adapters.adapter import HTTPReply, HTTPRequest, StreamDecoder, WireCall
 from turnout_adapters.kinds import Kind
+from turnout_adapters.recorder import StreamRecorder
 from turnout_adapters.refusals import error_for, kind_of, refusal_of, request_id_of
 from turnout_adapters.types import PREAMBLE_EVENTS, Result, StreamEvent
 
+T = TypeVar("T")
+
 _LONGEST_ERROR_BODY = 1 << 20
-_SHORTEST_CREDENTIAL = 8
-"""Characters; striking out anything shorter would strike out ordinary words."""
-_CREDENTIALS = ("api-key", "authorization", "x-api-key", "x-goog-api-key")
 IDLE = 600.0
 """Seconds a stream may pause once it has begun, unless the deployment's stream_timeout says otherwise."""
-
-_NOTHING: Mapping[str, Any] = {}
-_NONE = frozenset[int]()
 
 
 @dataclass(slots=True)
@@ -34,88 +43,75 @@ class Begun:
     decoder: StreamDecoder
     body: ByteStream
     idle: float
+    line: Line
     request_id: str | None = None
     ended: bool = False
     """The body is at its end already."""
-    headers: dict[str, str] = field(default_factory=dict[str, str])
-
-
-def wire_call(call: Call, lease: Lease, io: IO) -> WireCall:
-    """The call as the wire sees it: deployment defaults under the caller's body, the upstream model's name."""
-    spec = lease.deployment.spec
-    body = call.body
-    makes = call.operation in ("create", "compact", "input_tokens")
-    translated = spec.adapter.wire != "openai-responses" or call.wire is not None
-    if makes and spec.defaults:
-        body = {**spec.defaults, **body}
-    if translated and call.draft is not None and "store" in body:
-        body = {name: value for name, value in body.items() if name != "store"}
-    headers = {**spec.extra_headers, **call.extra_headers} if spec.extra_headers else call.extra_headers
-    foreign = (
-        frozenset(index for index, domain in call.owners.items() if domain != spec.domain) if call.owners else _NONE
-    )
-    extra_body = call.extra_body if makes else _NOTHING
-    if makes and spec.extra_body:
-        extra_body = {**spec.extra_body, **extra_body}
-    return WireCall(
-        call.operation,
-        lease.upstream_model,
-        body,
-        call.response_id,
-        call.stream,
-        headers,
-        extra_body=extra_body,
-        drop_params=bool(spec.drop_params if call.drop_params is None else call.drop_params),
-        now=io.unix() if translated else 0.0,
-        nonce=io.nonce()[:24] if translated else "",
-        foreign=foreign,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """Where one attempt goes."""
-
-    adapter: Adapter
-    target: Target
-    provider: str
-    io: IO
-    give_up: float
-    lease: Lease
+    recorder: StreamRecorder = field(default_factory=StreamRecorder)
 
     @property
-    def left(self) -> float:
-        """Seconds until the attempt's timeout."""
-        return max(self.give_up - self.io.now(), 0.0)
+    def failure(self) -> APIError | None:
+        """What the provider reported inside the stream in a form that is no event."""
+        return self.line.read(getattr, self.decoder, "failure")
+
+    def feed(self, data: bytes) -> list[StreamEvent]:
+        """Events completed by these bytes; none at all are the end. Raises APIError."""
+        return self.line.read(self._fed, data)
+
+    def _fed(self, data: bytes) -> list[StreamEvent]:
+        return self._noted(self.decoder.feed(data) if data else self.decoder.close())
+
+    def cut(self) -> list[StreamEvent]:
+        """The stream broke: the events that close what is open, if they are the decoder's to make."""
+        return self.line.read_or([], lambda: self._noted(self.decoder.cut()))
+
+    def failed(self, code: str, message: str) -> list[StreamEvent]:
+        """The event that ends a stream which broke; with nothing of the answer if that makes no sense."""
+        usage = self.line.read_or(None, getattr, self.decoder, "usage")
+        events = self.line.read_or([], self.recorder.failed, code, message, usage)
+        return events or StreamRecorder().failed(code, message)
+
+    def _noted(self, events: list[StreamEvent]) -> list[StreamEvent]:
+        for event in events:
+            self.recorder.observe(event)
+        return events
+
+    def strike(self, told: TurnoutError | StreamEvent) -> None:
+        """Strikes the attempt's credentials out of an error, or out of an event that tells one."""
+        if isinstance(told, TurnoutError):
+            self.line.strike(told)
+        else:
+            self.line.secrets().strike_event(told)
 
 
-def _line(call: Call, lease: Lease, io: IO, timeout: float) -> _Line:
-    spec = lease.deployment.spec
-    adapter, target = spec.on(call.wire)
-    return _Line(adapter, target, spec.provider, io, io.now() + timeout, lease)
-
-
-def _encoded(wired: WireCall, lease: Lease, line: _Line) -> HTTPRequest:
-    request = line.adapter.request(wired, line.target)
-    lease.notes, lease.warnings = request.notes, request.warnings
-    return request
-
-
-def _hear(line: _Line, headers: Mapping[str, str]) -> None:
+def _hear(line: Line, headers: Mapping[str, str]) -> None:
     """Keeps what an answer, good or bad, says is left of the provider's own limits."""
-    told = remaining(headers, line.io.now(), line.io.unix())
+    now = line.io.now()
+    told = line.read(remaining, headers, now, line.io.unix())
     if told:
-        line.lease.upstream = told
+        latest = now + LONGEST_WORD
+        line.lease.upstream = {unit: Remaining(one.amount, min(one.until, latest)) for unit, one in told.items()}
 
 
-async def _let_in(request: HTTPRequest, line: _Line) -> HTTPRequest:
-    """The request with credentials that expire or sign, renewed if need be."""
+async def _let_in(request: HTTPRequest, line: Line) -> HTTPRequest:
+    """The request, about to be sent, with credentials that expire or sign, renewed if need be.
+
+    Whatever goes wrong with them is the deployment's: its credentials are no good.
+    """
     auth = line.target.auth
-    if auth is None:
-        return request
-    if not auth.ready(line.io.unix()):
-        await line.io.refresh(auth, line.left)
-    return auth.apply(request)
+    if auth is not None:
+        try:
+            if not auth.ready(line.io.unix()):
+                await line.io.refresh(auth, line.left)
+            request = auth.apply(request)
+        except TurnoutError:
+            raise
+        except Exception as error:
+            text = f"{line.provider}: the credentials cannot be used ({type(error).__name__})"
+            raise AuthenticationError(text, provider=line.provider) from error
+    line.sent.append((request.url, request.headers))
+    line.lease.sent = True
+    return request
 
 
 def _without_reasoning(wired: WireCall, error: BadRequestError) -> WireCall | None:
@@ -137,61 +133,77 @@ def _is_reasoning(item: object) -> bool:
 
 async def send_unary(call: Call, lease: Lease, io: IO, timeout: float) -> Result:
     """Sends and decodes a complete answer. Raises APIError."""
-    wired, line = wire_call(call, lease, io), _line(call, lease, io, timeout)
+    return await _sent(_unary, call, lease, io, timeout)
+
+
+async def _sent(send: Callable[[WireCall, Line], Awaitable[T]], call: Call, lease: Lease, io: IO, timeout: float) -> T:
+    line = Line.of(call, lease, io, timeout)
     try:
-        return await _unary(wired, call, lease, line)
-    except BadRequestError as error:
-        again = _without_reasoning(wired, error)
-        if again is None:
-            raise
-    return await _unary(again, call, lease, line)
+        wired = wire_call(call, lease, io)
+        try:
+            return await send(wired, line)
+        except BadRequestError as error:
+            again = _without_reasoning(wired, error)
+            if again is None:
+                raise
+        return await send(again, line)
+    except TurnoutError as error:
+        line.strike(error)
+        raise
 
 
-async def _unary(wired: WireCall, call: Call, lease: Lease, line: _Line) -> Result:
-    adapter, io = line.adapter, line.io
-    reply = await _answered(_encoded(wired, lease, line), line)
-    while (more := adapter.follow(wired, line.target, reply)) is not None:
+async def _unary(wired: WireCall, line: Line) -> Result:
+    io = line.io
+    reply = await _answered(line.encoded(wired), line)
+    while (more := line.read(line.adapter.follow, wired, line.target, reply)) is not None:
         if more.pause:
             await io.wait(io.waiter(), min(more.pause, line.left))
         reply = await _answered(more.request, line)
-    result = adapter.response(wired, reply)
+    return line.read(_result_of, wired, line, reply)
+
+
+def _result_of(wired: WireCall, line: Line, reply: HTTPReply) -> Result:
+    result, call = line.adapter.response(wired, reply), line.call
+    about = result.about
+    about.request_id = line.told(about.request_id)
     if call.operation == "create":
         failure = _failure_worth_a_retry(result, line.provider) or _filtered(result, call, line.provider)
         if failure is not None:
             failure.request_id = request_id_of(reply.headers)
             raise failure
+    if getattr(result, "status", None) == "failed":
+        line.secrets().strike_failed(result)
     return result
 
 
-async def _answered(request: HTTPRequest, line: _Line) -> HTTPReply:
+async def _answered(request: HTTPRequest, line: Line) -> HTTPReply:
     """One request and its good answer. Credentials that were refused are renewed once, if they can be."""
     left = line.left
     if left <= 0:
         raise APITimeoutError("no answer before the attempt's timeout")
     ready = await _let_in(request, line)
-    line.lease.sent = True
     reply = await line.io.send(ready, left)
     _hear(line, reply.headers)
     if not 200 <= reply.status < 300:
-        _check_renewal(line, reply, ready)
+        _check_renewal(line, reply)
         ready = await _let_in(request, line)
         reply = await line.io.send(ready, line.left)
         _hear(line, reply.headers)
     if not 200 <= reply.status < 300:
-        raise _refused(line, reply, ready)
+        raise _refused(line, reply)
     return reply
 
 
-def _check_renewal(line: _Line, reply: HTTPReply, request: HTTPRequest) -> None:
+def _check_renewal(line: Line, reply: HTTPReply) -> None:
     """Returns if fresh credentials may help; raises the error that the answer is, if not."""
-    error, auth = _refused(line, reply, request), line.target.auth
+    error, auth = _refused(line, reply), line.target.auth
     if auth is None or error.kind is not Kind.AUTHENTICATION:
         raise error
     auth.forget()
 
 
-def _refused(line: _Line, reply: HTTPReply, request: HTTPRequest) -> APIError:
-    return line.adapter.error(without_credentials(reply, request), line.provider, line.io.unix())
+def _refused(line: Line, reply: HTTPReply) -> APIError:
+    return line.read(line.adapter.error, reply, line.provider, line.io.unix())
 
 
 def _failure_worth_a_retry(result: Result, provider: str) -> APIError | None:
@@ -220,65 +232,48 @@ async def send_stream(call: Call, lease: Lease, io: IO, timeout: float) -> Begun
 
     A background response is handed over at its first event: it lives on at the provider, and must not be made twice.
     """
-    wired, line = wire_call(call, lease, io), _line(call, lease, io, timeout)
-    idle = lease.deployment.spec.stream_timeout or IDLE
-    try:
-        return await _begin(wired, call, lease, line, idle)
-    except BadRequestError as error:
-        again = _without_reasoning(wired, error)
-        if again is None:
-            raise
-    return await _begin(again, call, lease, line, idle)
+    return await _sent(_begin, call, lease, io, timeout)
 
 
-async def _begin(wired: WireCall, call: Call, lease: Lease, line: _Line, idle: float) -> Begun:
-    adapter = line.adapter
-    request = _encoded(wired, lease, line)
+async def _begin(wired: WireCall, line: Line) -> Begun:
+    adapter, idle = line.adapter, line.lease.deployment.spec.stream_timeout or IDLE
+    request = line.encoded(wired)
     if adapter.two_steps:
-        more = adapter.follow(wired, line.target, await _answered(request, line))
+        more = line.read(adapter.follow, wired, line.target, await _answered(request, line))
         request = request if more is None else more.request
     opened = await _opened(request, line, idle)
     try:
-        begun = Begun([], adapter.decoder(wired), opened.body, idle, request_id_of(opened.headers))
-        await _until_first_output(begun, call, line, eager=bool(wired.body.get("background")))
+        decoder = line.read(adapter.decoder, wired)
+        request_id = line.told(line.read(request_id_of, opened.headers))
+        begun = Begun([], decoder, opened.body, idle, line, request_id)
+        await _until_first_output(begun, line, eager=bool(wired.body.get("background")))
     except BaseException:
         await opened.body.close()
         raise
     return begun
 
 
-async def _opened(request: HTTPRequest, line: _Line, idle: float) -> Opened:
+async def _opened(request: HTTPRequest, line: Line, idle: float) -> Opened:
     """A good answer whose body is still arriving. Credentials that were refused are renewed once, if they can be."""
     ready = await _let_in(request, line)
-    line.lease.sent = True
     opened = await line.io.open(ready, line.left, idle)
     _hear(line, opened.headers)
     if not 200 <= opened.status < 300:
-        _check_renewal(line, await _read_all(opened, line), ready)
+        _check_renewal(line, await _read_all(opened, line))
         ready = await _let_in(request, line)
         opened = await line.io.open(ready, line.left, idle)
         _hear(line, opened.headers)
     if not 200 <= opened.status < 300:
-        raise _refused(line, await _read_all(opened, line), ready)
+        raise _refused(line, await _read_all(opened, line))
     return opened
 
 
-async def _read_all(opened: Opened, line: _Line) -> HTTPReply:
+async def _read_all(opened: Opened, line: Line) -> HTTPReply:
     """The whole of an answer that is an error."""
     try:
         return HTTPReply(opened.status, opened.headers, await _error_body(opened.body, line.io, line.give_up))
     finally:
         await opened.body.close()
-
-
-def without_credentials(reply: HTTPReply, request: HTTPRequest) -> HTTPReply:
-    """The reply with the request's credentials struck out of its body: some providers repeat the key they refuse."""
-    body = reply.body
-    for name, value in request.headers:
-        secret = value.removeprefix("Bearer ").removeprefix("Token ").encode()
-        if name in _CREDENTIALS and len(secret) >= _SHORTEST_CREDENTIAL:
-            body = body.replace(secret, b"***")
-    return reply if body == reply.body else replace(reply, body=body)
 
 
 async def _error_body(body: ByteStream, io: IO, give_up: float) -> bytes:
@@ -289,31 +284,37 @@ async def _error_body(body: ByteStream, io: IO, give_up: float) -> bytes:
     return b"".join(parts)
 
 
-async def _until_first_output(begun: Begun, call: Call, line: _Line, *, eager: bool) -> None:
-    replay, io, give_up, provider = call.operation == "retrieve", line.io, line.give_up, line.provider
+async def _until_first_output(begun: Begun, line: Line, *, eager: bool) -> None:
+    replay, io = line.call.operation == "retrieve", line.io
     while True:
-        left = give_up - io.now()
+        left = line.left
         if left <= 0:
             raise APITimeoutError("no output before the attempt's timeout")
         data = await io.read(begun.body, left)
-        fresh = begun.decoder.feed(data) if data else begun.decoder.close()
+        fresh = begun.feed(data)
         for event in () if replay else fresh:
-            failure = failure_of(event, provider)
-            if failure is None and event.type == "response.incomplete":
-                failure = _filtered(getattr(event, "response", None), call, provider)
+            failure = line.read(_failure_before_output, event, line)
             if failure is not None:
                 failure.request_id = begun.request_id
                 raise failure
         begun.events.extend(fresh)
         shown = bool(begun.events) and begun.events[-1].type not in PREAMBLE_EVENTS
-        if begun.decoder.failure is not None and not shown:
-            begun.decoder.failure.request_id = begun.request_id
-            raise begun.decoder.failure
+        failure = begun.failure
+        if failure is not None and not shown:
+            failure.request_id = begun.request_id
+            raise failure
         if not data:
             begun.ended = True
             return
         if begun.events and (eager or replay or shown):
             return
+
+
+def _failure_before_output(event: StreamEvent, line: Line) -> APIError | None:
+    failure = failure_of(event, line.provider)
+    if failure is None and event.type == "response.incomplete":
+        failure = _filtered(getattr(event, "response", None), line.call, line.provider)
+    return failure
 
 
 def failure_of(event: StreamEvent, provider: str) -> APIError | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
 from turnout.limits.quota import NANO, NOTHING_USED, Prices, Quota, Unit, Usage, amount_of
@@ -78,6 +79,14 @@ class Meter:
                 self.lent.corrected(bucket, change)
 
 
+def _told(unit: Unit, usage: Usage) -> str:
+    """How large a call is, where that is a number of tokens."""
+    sizes: dict[Unit, int] = {
+        "tokens": usage.input + usage.output, "input": usage.input, "output": usage.output,
+    }  # fmt: skip
+    return f": about {sizes[unit]} {_UNITS[unit]}" if unit in sizes else ""
+
+
 @dataclass(slots=True, eq=False)
 class Reservation:
     """What one attempt holds of a deployment's quotas: (meter, bucket, amount). Settled or refunded at most once."""
@@ -111,13 +120,16 @@ class Limits:
         self.upstream: dict[Unit, Remaining] = {}
 
     def room_at(self, usage: Usage, now: float) -> float:
-        """When a call of this size fits all quotas; `now` if it does already.
+        """When a call of this size fits all quotas; `now` if it does already, inf if it is larger than one of them.
 
         With several that are full it is a lower bound: they may not have room at the same moment.
         """
         at = now
         for meter in self.meters:
-            at = max(at, meter.room_at(amount_of(meter.quota.unit, usage, self.prices), now))
+            amount = amount_of(meter.quota.unit, usage, self.prices)
+            if amount > meter.quota.limit and self._outgrown(meter, usage):
+                return inf
+            at = max(at, meter.room_at(amount, now))
         for unit, left in self.upstream.items():
             if left.until > at and amount_of(unit, usage, self.prices) > left.amount:
                 at = left.until
@@ -143,10 +155,19 @@ class Limits:
             left.amount -= amount_of(unit, usage, self.prices)
         return held
 
+    def _outgrown(self, meter: Meter, usage: Usage) -> bool:
+        """True for a quota that the call surely exceeds as a whole; one that only a guess exceeds it may try."""
+        return amount_of(meter.quota.unit, usage.least, self.prices) > meter.quota.limit
+
+    @property
+    def alone(self) -> bool:
+        """True if no other deployment and no other process uses the quotas."""
+        return all(meter.lent is None and len(meter.users) <= 1 for meter in self.meters)
+
     def ask(self, usage: Usage, now: float) -> None:
-        """Asks the fleet for what a call lacks."""
+        """Asks the fleet for what a call lacks, unless it lacks more than there ever is."""
         for meter in self.meters:
-            if meter.lent is not None:
+            if meter.lent is not None and not self._outgrown(meter, usage):
                 meter.lent.ask(amount_of(meter.quota.unit, usage, self.prices), now)
 
     def sharers_of_full(self, now: float) -> Sequence[str]:
@@ -168,6 +189,8 @@ class Limits:
         """One phrase for an error message: which quota is full."""
         for meter in self.meters:
             amount = 1 if usage is None else amount_of(meter.quota.unit, usage, self.prices)
+            if usage is not None and self._outgrown(meter, usage):
+                return f"the call is larger than its {meter.quota} as a whole{_told(meter.quota.unit, usage.least)}"
             if meter.window.room_at(amount, now) > now:
                 return f"{meter.quota} reached"
             if meter.room_at(amount, now) > now:

@@ -16,6 +16,15 @@ class Usage(NamedTuple):
 
     input: int
     output: int
+    least_input: int = 0
+    """How much of the input is text: what images and files amount to is anybody's guess."""
+    least_output: int = 0
+    """How much of the output the caller asked for."""
+
+    @property
+    def least(self) -> "Usage":
+        """What the call takes at least, as far as a quarter of its characters can tell."""
+        return Usage(self.least_input, self.least_output)
 
 
 NOTHING_USED = Usage(0, 0)

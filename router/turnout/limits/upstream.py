@@ -14,6 +14,8 @@ from turnout.limits.quota import Unit
 
 _LONGEST = 86_400.0
 """Seconds; a reset further away is taken to be a day away."""
+LONGEST_WORD = 3600.0
+"""Seconds for which a provider's word on when to come back is believed; after that a call finds out."""
 _OPENAI: tuple[tuple[Unit, str], ...] = (("requests", "requests"), ("tokens", "tokens"))
 _ANTHROPIC: tuple[tuple[Unit, str], ...] = (
     ("requests", "requests"), ("tokens", "tokens"), ("input", "input-tokens"), ("output", "output-tokens"),
