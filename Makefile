@@ -42,7 +42,7 @@ test: setup ## all tests
 check: setup ## format, lint, types, import direction
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-cache
 
 fmt: setup ## format the code
@@ -51,6 +51,16 @@ fmt: setup ## format the code
 
 floors: $(FLOORS)/.ready ## all tests, at the lowest versions that pyproject.toml allows
 	$(FLOORS)/bin/python -m pytest $(ARGS)
+
+newest: ## check and all tests with the newest versions of everything, in .venv-newest; nothing of it is kept
+	@"$(PYTHON)" -m venv --clear $(NEWEST)
+	@$(NEWEST)/bin/python -m pip install --quiet --editable '.[dev]'
+	@grep -oE '^[a-z0-9-]+==[^ ]+' requirements/dev.txt > $(NEWEST)/locked
+	@$(NEWEST)/bin/uv pip freeze --quiet --python $(NEWEST) --exclude-editable > $(NEWEST)/found
+	@grep -vxFf $(NEWEST)/locked $(NEWEST)/found | grep -vE '^(pip|setuptools|wheel)==' > $(NEWEST)/news || true
+	@sed 's/^/not in the lock: /' $(NEWEST)/news
+	@touch $(NEWEST)/.ready
+	@if test -s $(NEWEST)/news; then $(MAKE) --keep-going VENV=$(NEWEST) check test; else echo "nothing is newer than the lock"; fi
 
 lock: setup ## renew requirements/: the newest versions that pyproject.toml allows (UPGRADE= keeps what still fits)
 	$(COMPILE) --extra dev --generate-hashes $(UPGRADE) --output-file requirements/dev.txt
