@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from turnout_adapters.auth.aws import profile_region
 from turnout_adapters.azure import azure_address, is_version
 from turnout_adapters.errors import ConfigError
+from turnout_adapters.paths import host_label, place
 from turnout_adapters.provider import Provider
 
 Params = Mapping[str, Any]
@@ -74,7 +75,7 @@ def _filled(name: str, params: Params, env: Mapping[str, str]) -> str:
         value = env.get("WATSONX_REGION") or "us-south"
     if not value:
         raise ConfigError(f"{name}: is needed for the address; set it as a parameter or in the environment", param=name)
-    return value
+    return host_label(value, name) if name.endswith("region_name") else place(value, name)
 
 
 def _azure(provider: Provider, params: Params, env: Mapping[str, str], base: str | None, wire: str) -> Address:
@@ -117,7 +118,8 @@ def _vertex(params: Params, env: Mapping[str, str], base: str | None, wire: str)
         raise ConfigError(
             "vertex_project: vertex_ai needs a project; set vertex_project or VERTEXAI_PROJECT", param="vertex_project"
         )
-    location = location or "us-central1"
+    location = host_label(location or "us-central1", "vertex_location")
+    place(project, "vertex_project")
     path = f"/v1/projects/{project}/locations/{location}"
     if base is None:
         host = f"{location}-aiplatform.googleapis.com"
@@ -148,6 +150,7 @@ def _amazon(
                 f"aws_region_name: {provider.name} needs a region; set aws_region_name or AWS_REGION",
                 param="aws_region_name",
             )
+        host_label(region, "aws_region_name")
         domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
         template = provider.base_url or "https://bedrock-runtime.{aws_region_name}." + domain
         base = template.replace("{aws_region_name}", region)
@@ -188,7 +191,7 @@ def check_url(url: str) -> None:
         raise ConfigError(
             "api_base: cannot be read as a URL; give one such as https://host/path", param="api_base"
         ) from None
-    if parts.scheme.lower() not in ("http", "https") or not host or re.search(r"\s", url):
+    if parts.scheme.lower() not in ("http", "https") or not host or re.search(r"\s", url) or not url.isprintable():
         raise ConfigError("api_base: must be a URL such as https://host/path, without spaces", param="api_base")
     try:
         parts.port  # noqa: B018 (reading it checks it)

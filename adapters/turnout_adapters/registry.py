@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from turnout_adapters.adapter import Adapter, Target
 from turnout_adapters.addresses import address_of, is_model_inference, text
-from turnout_adapters.credentials import access_of
+from turnout_adapters.credentials import access_of, clean
 from turnout_adapters.errors import ConfigError
 from turnout_adapters.provider import Provider
 from turnout_adapters.providers import ALIASES, GONE, PROVIDERS
@@ -136,9 +136,9 @@ def place_of(
     organization = _param(params, env, "organization", "OPENAI_ORG_ID", "OPENAI_ORGANIZATION", only=openai)
     project = _param(params, env, "project", "OPENAI_PROJECT_ID", only=openai)
     if organization:
-        headers.append(("openai-organization", organization))
+        headers.append(("openai-organization", clean(organization, "organization")))
     if project:
-        headers.append(("openai-project", project))
+        headers.append(("openai-project", clean(project, "project")))
     token, body = access.token_provider, _body(provider, params, env)
     target = Target(provider.name, address.base_url, tuple(headers), address.query, token, access.auth, body)
     owner = _owner(provider, account, organization, project, access.owner)

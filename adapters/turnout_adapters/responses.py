@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_json
@@ -15,6 +15,7 @@ from turnout_adapters.errors import (
     BadRequestError,
     InvalidReplyError,
 )
+from turnout_adapters.paths import segment
 from turnout_adapters.provider import Provider
 from turnout_adapters.refusals import error_from_reply, request_id_of
 from turnout_adapters.sending import headers_for
@@ -69,7 +70,7 @@ class ResponsesWire:
         """The bytes to send. Raises BadRequestError if the body cannot be written as JSON."""
         method, path = _ROUTES[call.operation]
         if call.response_id is not None:
-            path = path.replace("{id}", quote(call.response_id, safe=""))
+            path = path.replace("{id}", segment(call.response_id, "response_id"))
         query = target.query
         own: list[tuple[str, str]] = []
         body = b""

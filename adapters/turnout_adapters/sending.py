@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from turnout_adapters.adapter import Target
 from turnout_adapters.errors import AuthenticationError
+from turnout_adapters.headers import fits
 
 _LISTS = ("anthropic-beta",)
 """Headers whose values add up."""
@@ -37,5 +38,8 @@ def _token(target: Target) -> str:
     if not isinstance(token, str) or not token:
         given = type(token).__name__
         text = f"azure_ad_token_provider must return the token as a string, it returned {given} (is it async?)"
+        raise AuthenticationError(text, provider=target.provider)
+    if not fits(token):
+        text = "azure_ad_token_provider returned a token with characters that a header cannot carry"
         raise AuthenticationError(text, provider=target.provider)
     return token

@@ -15,6 +15,7 @@ from turnout.engine.leases import Destination
 from turnout.engine.names import Names
 from turnout.errors import ConfigError, unknown_response
 from turnout.policies import AffinityPolicy, ResidencyPolicy
+from turnout_adapters import headers
 from turnout_adapters.adapter import Operation
 from turnout_adapters.schemas import strict_schema
 from turnout_adapters.types.request import (
@@ -188,7 +189,7 @@ class CallBuilder:
             attempt_timeout=_seconds(options, "attempt_timeout") or defaults.attempt_timeout,
             retries=retries,
             fallbacks=self._fallbacks(options.get("fallbacks")),
-            extra_headers=_mapping(options, "extra_headers"),
+            extra_headers=headers.checked(options.get("extra_headers"), "extra_headers"),
             wire=_text(options, "wire"),
             hedge=bool(_flag(options, "hedge", default=True)),
             drop_params=_flag(options, "drop_params"),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 from turnout_adapters.adapter import Fetch, HTTPRequest
 from turnout_adapters.errors import APIError, AuthenticationError, ConfigError
 from turnout_adapters.forks import Guard
+from turnout_adapters.headers import fits
 from turnout_adapters.striking import in_fields
 
 NEEDED = "Google credentials need google-auth: pip install 'turnout[vertex]'; or give an access token as api_key"
@@ -39,7 +40,7 @@ class GoogleAuth:
                 if self._source is None:
                     self._source = self._find(send)
                 self._source.refresh(send)
-                self._token = self._source.token
+                self._token = _fit(self._source.token)
             except ImportError:
                 raise ConfigError(NEEDED) from None
             except APIError:
@@ -72,6 +73,12 @@ class GoogleAuth:
         if self._info is None:
             return library.default(scopes=_SCOPES, request=send)[0]
         return library.load_credentials_from_dict(dict(self._info), scopes=_SCOPES, request=send)[0]
+
+
+def _fit(token: object) -> str:
+    if not isinstance(token, str) or not fits(token):
+        raise ValueError("no token that a header can carry")
+    return token
 
 
 def credentials_info(given: object) -> Mapping[str, Any] | None:

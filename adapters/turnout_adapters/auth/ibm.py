@@ -9,6 +9,7 @@ from pydantic_core import from_json
 from turnout_adapters.adapter import Fetch, HTTPRequest
 from turnout_adapters.errors import AuthenticationError
 from turnout_adapters.forks import Guard
+from turnout_adapters.headers import fits
 
 _URL = "https://iam.cloud.ibm.com/identity/token"
 _GRANT = "urn:ibm:params:oauth:grant-type:apikey"
@@ -47,7 +48,10 @@ class IBMAuth:
     def _take(self, body: bytes, now: float) -> None:
         try:
             fields: Any = from_json(body)
-            self._token = str(fields["access_token"])
+            token = str(fields["access_token"])
+            if not fits(token):
+                raise ValueError
+            self._token = token
             self._until = now + float(fields.get("expires_in", 3600))
         except (ValueError, TypeError, LookupError):
             text = "IBM's identity service gave no access token"

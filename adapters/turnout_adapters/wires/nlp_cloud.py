@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from turnout_adapters.adapter import Target, WireCall
 from turnout_adapters.builder import ResponseBuilder
 from turnout_adapters.decoding import WholeTeller, string
 from turnout_adapters.errors import InvalidReplyError
 from turnout_adapters.framing import Framing, Whole
+from turnout_adapters.paths import segments
 from turnout_adapters.request import wrong
 from turnout_adapters.translated import Encoded, ToldWire
 from turnout_adapters.wires.plain_text import read_text, said
@@ -38,7 +38,7 @@ class NLPCloudWire(ToldWire):
                 history[-1]["response"] += said(turn)
         if history:
             body["history"] = history
-        return Encoded(f"/gpu/{quote(call.model)}/chatbot", body, request.draft)
+        return Encoded(f"/gpu/{segments(call.model)}/chatbot", body, request.draft)
 
     def teller(self, call: WireCall) -> WholeTeller:  # noqa: ARG002
         """A reader for one answer."""

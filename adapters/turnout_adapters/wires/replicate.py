@@ -8,6 +8,7 @@ from turnout_adapters.adapter import Follow, HTTPReply, HTTPRequest, Target, Wir
 from turnout_adapters.builder import ResponseBuilder
 from turnout_adapters.decoding import TranslatedDecoder, an_object, body_of, finished, number, string
 from turnout_adapters.errors import InternalServerError, InvalidReplyError
+from turnout_adapters.paths import segments
 from turnout_adapters.sending import headers_for
 from turnout_adapters.translated import Encoded, TranslatedWire
 from turnout_adapters.types import Response
@@ -38,7 +39,7 @@ class ReplicateWire(TranslatedWire):
                 given[theirs] = request.get(ours)
         body: dict[str, Any] = {"input": given}
         name, _, version = call.model.partition(":")
-        path = f"/models/{name}/predictions"
+        path = f"/models/{segments(name)}/predictions"
         if version:
             path, body["version"] = "/predictions", version
         if call.stream:

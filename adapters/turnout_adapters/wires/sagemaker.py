@@ -1,10 +1,9 @@
 """The sagemaker wire: an endpoint of one's own whose container takes chat messages (LMI, TGI, vLLM)."""
 
-from urllib.parse import quote
-
 from turnout_adapters.adapter import Target, WireCall
 from turnout_adapters.eventstream import EventStreamSplitter
 from turnout_adapters.framing import Framing, Nested
+from turnout_adapters.paths import segment
 from turnout_adapters.sse import SSESplitter
 from turnout_adapters.translated import Encoded
 from turnout_adapters.wires.chat.wire import ChatWire
@@ -19,7 +18,7 @@ class SageMakerWire(ChatWire):
         """Path and body."""
         encoded = super().encode(call, target)
         verb = "invocations-response-stream" if call.stream else "invocations"
-        return encoded._replace(path=f"/endpoints/{quote(call.model, safe='')}/{verb}")
+        return encoded._replace(path=f"/endpoints/{segment(call.model)}/{verb}")
 
     def framing(self) -> Framing:
         """Server-sent events inside AWS's frames."""

@@ -11,6 +11,7 @@ from turnout.config import check
 from turnout.config.limits import row_quotas
 from turnout.errors import ConfigError, UnsupportedParameterError
 from turnout.limits.quota import Prices, Quota
+from turnout_adapters import headers
 from turnout_adapters.adapter import Adapter, Target
 from turnout_adapters.provider import Provider
 from turnout_adapters.registry import adapter_for, choose_wire, nearest, place_of, split_model
@@ -245,8 +246,7 @@ def _numbers(params: Mapping[str, Any], info: Mapping[str, Any], at: str) -> dic
 
 
 def _headers(params: Mapping[str, Any], at: str) -> dict[str, str]:
-    headers = check.mapping(params.get("extra_headers", {}), f"{at}.extra_headers")
-    return {name: check.text(value, f"{at}.extra_headers.{name}") for name, value in headers.items()}
+    return headers.checked(params.get("extra_headers"), f"{at}.extra_headers")
 
 
 def _optional_text(value: object, where: str) -> str | None:

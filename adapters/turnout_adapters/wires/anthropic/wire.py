@@ -1,12 +1,12 @@
 """The adapter: addresses and bodies of the platforms that serve Claude."""
 
 from typing import Self
-from urllib.parse import quote
 
 from turnout_adapters.adapter import Target, WireCall
 from turnout_adapters.decoding import WholeTeller
 from turnout_adapters.eventstream import EventStreamSplitter
 from turnout_adapters.framing import Framing
+from turnout_adapters.paths import segment
 from turnout_adapters.provider import Provider
 from turnout_adapters.reading import read
 from turnout_adapters.tools import TEXT_TOOL, wants_schema
@@ -56,9 +56,9 @@ class AnthropicWire(ToldWire):
     def _path(self, call: WireCall) -> str:
         if self._platform == "bedrock":
             verb = "invoke-with-response-stream" if call.stream else "invoke"
-            return f"/model/{quote(call.model, safe=':')}/{verb}"
+            return f"/model/{segment(call.model, safe=':')}/{verb}"
         verb = "streamRawPredict" if call.stream else "rawPredict"
-        return f"/publishers/anthropic/models/{quote(call.model, safe='@')}:{verb}"
+        return f"/publishers/anthropic/models/{segment(call.model, safe='@')}:{verb}"
 
     def teller(self, call: WireCall) -> WholeTeller:  # noqa: ARG002
         """A reader for one answer."""

@@ -1,11 +1,11 @@
 """The adapter of chat completions."""
 
 from typing import Self
-from urllib.parse import quote
 
 from turnout_adapters.adapter import Target, WireCall
 from turnout_adapters.decoding import WholeTeller
 from turnout_adapters.dialect import Dialect
+from turnout_adapters.paths import segment
 from turnout_adapters.provider import Provider
 from turnout_adapters.reading import read
 from turnout_adapters.translated import Encoded, ToldWire
@@ -34,7 +34,7 @@ class ChatWire(ToldWire):
         request = read(call, self.provider, f"chat:{self.provider}", custom_tools=self._dialect.openai)
         body = encode(request, self._dialect)
         dated = target.provider == "azure" and target.base_url.endswith("/openai")
-        path = f"/deployments/{quote(call.model, safe='')}{self.path}" if dated else self.path
+        path = f"/deployments/{segment(call.model)}{self.path}" if dated else self.path
         return Encoded(path, body, request.draft)
 
     def teller(self, call: WireCall) -> WholeTeller:

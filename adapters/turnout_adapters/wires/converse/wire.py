@@ -1,11 +1,10 @@
 """The adapter of Converse and ConverseStream."""
 
-from urllib.parse import quote
-
 from turnout_adapters.adapter import Target, WireCall
 from turnout_adapters.decoding import WholeTeller
 from turnout_adapters.eventstream import EventStreamSplitter
 from turnout_adapters.framing import Framing
+from turnout_adapters.paths import segment
 from turnout_adapters.reading import read
 from turnout_adapters.tools import TEXT_TOOL, wants_schema
 from turnout_adapters.translated import Encoded, ToldWire
@@ -26,7 +25,7 @@ class ConverseWire(ToldWire):
         body = encode(request, family)
         verb = "converse-stream" if call.stream else "converse"
         # a colon stays as it is: some HTTP clients undo its escape, which would break the signature
-        return Encoded(f"/model/{quote(call.model, safe=':')}/{verb}", body, request.draft)
+        return Encoded(f"/model/{segment(call.model, safe=':')}/{verb}", body, request.draft)
 
     def teller(self, call: WireCall) -> WholeTeller:
         """A reader for one answer."""

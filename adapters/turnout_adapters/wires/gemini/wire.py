@@ -1,10 +1,10 @@
 """The adapter: AI Studio and Vertex AI."""
 
 from typing import Self
-from urllib.parse import quote
 
 from turnout_adapters.adapter import Target, WireCall
 from turnout_adapters.decoding import WholeTeller
+from turnout_adapters.paths import segments
 from turnout_adapters.provider import Provider
 from turnout_adapters.reading import read
 from turnout_adapters.translated import Encoded, ToldWire
@@ -32,9 +32,10 @@ class GeminiWire(ToldWire):
         request = read(call, self.provider, FAMILY)
         body, headers = encode(request, vertex=self._vertex)
         verb = "streamGenerateContent" if call.stream else "generateContent"
-        path = f"/models/{quote(call.model, safe='/@')}:{verb}"
+        path = f"/models/{segments(call.model, safe='@')}:{verb}"
         if self._vertex:
-            path = f"/{call.model}:{verb}" if call.model.startswith("endpoints/") else f"/publishers/google{path}"
+            own = call.model.startswith("endpoints/")
+            path = f"/{segments(call.model)}:{verb}" if own else f"/publishers/google{path}"
         return Encoded(path, body, request.draft, headers, "alt=sse" if call.stream else "")
 
     def teller(self, call: WireCall) -> WholeTeller:
