@@ -61,11 +61,11 @@ PLACES: dict[str, Callable[[str], Answer]] = {
     "refusal": lambda told: Answer(401, of_error(told)),
     "bad request": lambda told: Answer(400, of_error(told)),
     "server error": lambda told: Answer(500, raw=told.encode()),
-    "throttle": lambda told: Answer(429, of_error(told), headers={"retry-after": "1"}),
+    "throttle": lambda told: Answer(429, of_error(told), headers={"retry-after": "0"}),
     "text instead of JSON": lambda told: Answer(200, raw=f"upstream rejected {told}".encode()),
     "text, cut off": lambda told: Answer(200, raw=f"{'x' * (80 - 12)}{told}".encode()),
     "request id": lambda told: Answer(400, of_error("no"), headers={"x-request-id": told}),
-    "header": lambda told: Answer(429, of_error("no"), headers={"x-debug": told}),
+    "header": lambda told: Answer(500, of_error("no"), headers={"x-debug": told}),
 }
 STREAMS: dict[str, Callable[[str], list[bytes]]] = {
     "error event": lambda told: [event({"type": "error", "code": "invalid_api_key", "message": told})],
