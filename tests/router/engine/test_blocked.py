@@ -59,7 +59,7 @@ def test_a_rest_may_end_with_any_probe() -> None:
 
 
 def test_a_place_may_become_free_at_any_time() -> None:
-    fleet, one = fleet_of(max_parallel_requests=1)
+    fleet, _ = fleet_of(max_parallel_requests=1)
     fleet.choose(Destination(fleet.groups["gpt"]), CALL, Tries(), NOW, Random(1))
     found = blocked(fleet)
     assert (found.never_before, found.scarce) == (0.0, False)
