@@ -33,7 +33,8 @@ def read_yaml(path: Path) -> object:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {_where(error)}") from None
+        problem = _where(error)
+    raise ConfigError(f"{path}: not valid YAML: {problem}")  # not from the error, which holds the line
 
 
 def _where(error: yaml.YAMLError) -> str:
