@@ -16,7 +16,7 @@ from turnout_adapters.tools import ToolNames, tool_names
 from turnout_adapters.types import SHAPES, Response, StreamEvent, Usage
 from turnout_adapters.types.base import opened
 
-_ECHOED = (
+ECHOED = (
     "instructions", "metadata", "max_output_tokens", "max_tool_calls", "parallel_tool_calls", "reasoning",
     "safety_identifier", "service_tier", "temperature", "text", "tool_choice", "tools", "top_logprobs", "top_p",
     "truncation", "user",
@@ -123,7 +123,7 @@ class ResponseBuilder:
             "temperature": None,
             "top_p": None,
             "metadata": {},
-            **{name: body[name] for name in _ECHOED if body.get(name) is not None},
+            **{name: body[name] for name in ECHOED if body.get(name) is not None},
             **({"completed_at": int(self._call.now)} if status == "completed" else {}),
             **(self.extra if done else {}),
             **({"native": opened(dict(self._native))} if done and self._native else {}),

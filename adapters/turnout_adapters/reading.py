@@ -139,6 +139,8 @@ def _image(part: Mapping[str, Any], where: str) -> Media:
     given = part.get("image_url")
     url = given if isinstance(given, str) else mapping(given, where).get("url")
     file_id, detail = part.get("file_id"), part.get("detail")
+    if detail is not None and not isinstance(detail, str):
+        raise wrong(f"{where}.detail", f"must be a string, got {type(detail).__name__}")
     common: dict[str, Any] = {"detail": None if detail == "auto" else detail, "cache": cache_mark(part)}
     if isinstance(url, str) and url:
         data = _DATA_URL.match(url)

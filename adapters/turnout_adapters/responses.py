@@ -5,14 +5,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError, to_json
 
 from turnout_adapters.adapter import Follow, HTTPReply, HTTPRequest, Operation, Target, WireCall
 from turnout_adapters.crossing import at_home
 from turnout_adapters.errors import (
     APIConnectionError,
     APIError,
-    BadRequestError,
     InvalidReplyError,
 )
 from turnout_adapters.paths import segment
@@ -31,6 +29,7 @@ from turnout_adapters.types import (
     StreamEvent,
     parse_event,
 )
+from turnout_adapters.writing import json_bytes
 
 _ROUTES: dict[Operation, tuple[str, str]] = {
     "create": ("POST", "/responses"),
@@ -156,10 +155,7 @@ def _encode(call: WireCall) -> bytes:
         body["model"] = call.model
     if call.stream:
         body["stream"] = True
-    try:
-        return to_json(body, by_alias=True, exclude_none=False)
-    except PydanticSerializationError as error:
-        raise BadRequestError(f"the request cannot be written as JSON: {error}") from None
+    return json_bytes(body)
 
 
 def _query(params: Mapping[str, Any], *, stream: bool) -> str:

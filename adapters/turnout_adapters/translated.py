@@ -4,12 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self, cast
 
-from pydantic_core import PydanticSerializationError, to_json
-
 from turnout_adapters.adapter import Follow, HTTPReply, HTTPRequest, StreamDecoder, Target, WireCall
-from turnout_adapters.builder import ResponseBuilder
+from turnout_adapters.builder import ECHOED, ResponseBuilder
 from turnout_adapters.decoding import TranslatedDecoder, WholeTeller, body_of, finished
-from turnout_adapters.errors import APIError, BadRequestError, UnsupportedParameterError
+from turnout_adapters.errors import APIError, UnsupportedParameterError
 from turnout_adapters.framing import Framing
 from turnout_adapters.kinds import Kind
 from turnout_adapters.provider import Provider
@@ -18,6 +16,7 @@ from turnout_adapters.request import Draft
 from turnout_adapters.sending import headers_for
 from turnout_adapters.sse import SSESplitter
 from turnout_adapters.types import Response
+from turnout_adapters.writing import check_echo, json_bytes
 
 _JSON = ("content-type", "application/json")
 
@@ -67,10 +66,8 @@ class TranslatedWire(ABC):
             text = f"{self.provider} keeps no responses: {call.operation} is not possible there"
             raise UnsupportedParameterError(text, provider=self.provider, param="model")
         encoded = self.encode(call, target)
-        try:
-            body = to_json(merged({**encoded.body, **dict(target.body)}, call.extra_body), by_alias=True)
-        except PydanticSerializationError as error:
-            raise BadRequestError(f"the request cannot be written as JSON: {error}") from None
+        check_echo({name: call.body[name] for name in ECHOED if call.body.get(name) is not None})
+        body = json_bytes(merged({**encoded.body, **dict(target.body)}, call.extra_body))
         query = "&".join(part for part in (target.query, encoded.query) if part)
         url = f"{target.base_url}{encoded.path}?{query}" if query else f"{target.base_url}{encoded.path}"
         headers = headers_for(target, [*encoded.headers, _JSON], call.extra_headers, stream=call.stream)

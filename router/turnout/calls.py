@@ -3,8 +3,10 @@
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, cast
 
+from turnout.config import check
 from turnout.config.residency import regions
 from turnout.context import Call
 from turnout.continuity.affinity import Continuity
@@ -13,7 +15,7 @@ from turnout.deployment import Budget, Deployment, ModelGroup
 from turnout.engine.fleet import Fleet
 from turnout.engine.leases import Destination
 from turnout.engine.names import Names
-from turnout.errors import ConfigError, unknown_response
+from turnout.errors import BadRequestError, ConfigError, TurnoutError, unknown_response
 from turnout.policies import AffinityPolicy, ResidencyPolicy
 from turnout_adapters import headers
 from turnout_adapters.adapter import Operation
@@ -35,6 +37,10 @@ _PARAMS: dict[Operation, frozenset[str]] = {
     "delete": frozenset(),
     "cancel": frozenset(),
 }
+_LONGEST = 1e9
+"""Seconds that a call may take: some thirty years, which every clock can take."""
+_PATIENT = 1.0
+"""Seconds of its own that a caller must give for a timeout to count against a deployment."""
 OPTIONS = frozenset(
     {
         "timeout",
@@ -89,6 +95,17 @@ class CallBuilder:
         self, operation: Operation, model: str | None, response_id: str | None, given: Mapping[str, Any]
     ) -> tuple[Call, Destination]:
         """The call, and where it may go."""
+        try:
+            return self._built(operation, model, response_id, given)
+        except TurnoutError:
+            raise
+        except Exception as error:
+            name = type(error).__name__
+            raise BadRequestError(f"the arguments of the call make no sense ({name})") from error
+
+    def _built(
+        self, operation: Operation, model: str | None, response_id: str | None, given: Mapping[str, Any]
+    ) -> tuple[Call, Destination]:
         body, options = _split(operation, given)
         if operation in ("create", "compact", "input_tokens"):
             return self._on_model(operation, model, body, options)
@@ -98,7 +115,7 @@ class CallBuilder:
         self, operation: Operation, model: object, body: dict[str, Any], options: Mapping[str, Any]
     ) -> tuple[Call, Destination]:
         if not isinstance(model, str) or not model:
-            raise ConfigError(f"model must be the name of a model group, got {model!r}", param="model")
+            raise ConfigError(f"model must be the name of a model group, got {check.told(model)}", param="model")
         destination = self._names.resolve(model)
         _check_body(operation, body)
         stream = bool(body.pop("stream", False))
@@ -122,7 +139,7 @@ class CallBuilder:
             affinity=affinity_key(
                 self._defaults.affinity, destination.group.name, operation, tenant, origin.body, options
             ),
-            extra_body=_mapping(options, "extra_body"),
+            extra_body=dict(_mapping(options, "extra_body")),
             text_format=options.get("text_format"),
         )
         return call, destination
@@ -136,7 +153,9 @@ class CallBuilder:
         options: Mapping[str, Any],
     ) -> tuple[Call, Destination]:
         if not isinstance(response_id, str) or not response_id:
-            raise ConfigError(f"response_id must be the id of a response, got {response_id!r}", param="response_id")
+            raise ConfigError(
+                f"response_id must be the id of a response, got {check.told(response_id)}", param="response_id"
+            )
         stream = bool(body.pop("stream", False))
         tenant = _text(options, "tenant") or ""
         members = list(self._names.resolve(model).group.members) if model else list(self._fleet.deployments.values())
@@ -174,10 +193,12 @@ class CallBuilder:
         self, operation: Operation, model: str, body: Mapping[str, Any], options: Mapping[str, Any], **more: Any
     ) -> Call:
         defaults, now = self._defaults, self._now()
-        timeout = _seconds(options, "timeout")
+        timeout, attempt_timeout = _seconds(options, "timeout"), _seconds(options, "attempt_timeout")
         retries = options.get("num_retries", options.get("max_retries"))
         if retries is not None and (isinstance(retries, bool) or not isinstance(retries, int) or retries < 0):
-            raise ConfigError(f"num_retries must be a whole number, 0 or more, got {retries!r}", param="num_retries")
+            raise ConfigError(
+                f"num_retries must be a whole number, 0 or more, got {check.told(retries)}", param="num_retries"
+            )
         return Call(
             operation=operation,
             model=model,
@@ -186,7 +207,8 @@ class CallBuilder:
             deadline=now + (defaults.timeout if timeout is None else timeout),
             open_ended=timeout is None and not defaults.explicit_timeout,
             tenant=_text(options, "tenant") or "",
-            attempt_timeout=_seconds(options, "attempt_timeout") or defaults.attempt_timeout,
+            attempt_timeout=attempt_timeout or defaults.attempt_timeout,
+            impatient=min(attempt_timeout or inf, timeout or inf) < _PATIENT,
             retries=retries,
             fallbacks=self._fallbacks(options.get("fallbacks")),
             extra_headers=headers.checked(options.get("extra_headers"), "extra_headers"),
@@ -210,7 +232,9 @@ class CallBuilder:
         names = [cast("Mapping[str, Any]", one).get("model") if isinstance(one, Mapping) else one for one in listed]
         for name in names:
             if not isinstance(name, str):
-                raise ConfigError(f"fallbacks must be a list of model group names, got {name!r}", param="fallbacks")
+                raise ConfigError(
+                    f"fallbacks must be a list of model group names, got {check.told(name)}", param="fallbacks"
+                )
             self._names.resolve(name)
         return tuple(str(name) for name in names)
 
@@ -227,7 +251,7 @@ def _split(operation: Operation, given: Mapping[str, Any]) -> tuple[dict[str, An
         else:
             near = difflib.get_close_matches(name, [*params, *OPTIONS], n=1, cutoff=0.6)
             hint = f"did you mean {near[0]!r}?" if near else "put it in extra_body to send it as it is"
-            raise ConfigError(f"unknown keyword {name!r}; {hint}", param=name)
+            raise ConfigError(f"unknown keyword {check.told(name)}; {hint}", param=name)
     if operation in ("create", "compact", "input_tokens"):
         _add_format(body, options.get("text_format"))
     else:
@@ -241,7 +265,7 @@ def _add_format(body: dict[str, Any], model: object) -> None:
         return
     schema_of = getattr(model, "model_json_schema", None)
     if not isinstance(model, type) or not callable(schema_of):
-        raise ConfigError(f"text_format must be a pydantic model class, got {model!r}", param="text_format")
+        raise ConfigError(f"text_format must be a pydantic model class, got {check.shown(model)}", param="text_format")
     text: object = body.get("text") or {}
     if not isinstance(text, Mapping):
         raise ConfigError(f"text must be an object, got {type(text).__name__}", param="text")
@@ -261,7 +285,7 @@ def _check_body(operation: Operation, body: Mapping[str, Any]) -> None:
     if operation == "create" and not any(name in body for name in sources):
         raise ConfigError("input is missing: give text or a list of items", param="input")
     if not isinstance(body.get("stream", False), bool):
-        raise ConfigError(f"stream must be True or False, got {body['stream']!r}", param="stream")
+        raise ConfigError(f"stream must be True or False, got {check.told(body['stream'])}", param="stream")
 
 
 def _tags(options: Mapping[str, Any], body: dict[str, Any]) -> tuple[str, ...]:
@@ -278,7 +302,7 @@ def _tags(options: Mapping[str, Any], body: dict[str, Any]) -> tuple[str, ...]:
         return ()
     listed = cast("list[object]", found) if isinstance(found, list | tuple) else None
     if listed is None or not all(isinstance(tag, str) for tag in listed):
-        raise ConfigError(f"tags must be a list of strings, got {found!r}", param="tags")
+        raise ConfigError(f"tags must be a list of strings, got {check.shown(cast('object', found))}", param="tags")
     return tuple(str(tag) for tag in listed)
 
 
@@ -290,8 +314,9 @@ def _seconds(options: Mapping[str, Any], name: str) -> float | None:
     value = options.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise ConfigError(f"{name} must be a positive number of seconds, got {value!r}", param=name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LONGEST:
+        problem = f"{name} must be a positive number of seconds (up to {_LONGEST:.0e}), got {check.told(value)}"
+        raise ConfigError(problem, param=name)
     return float(value)
 
 
@@ -300,15 +325,15 @@ def _flag(options: Mapping[str, Any], name: str, default: bool | None = None) ->
     if value is None:
         return default
     if not isinstance(value, bool):
-        raise ConfigError(f"{name} must be True or False, got {value!r}", param=name)
+        raise ConfigError(f"{name} must be True or False, got {check.told(value)}", param=name)
     return value
 
 
 def _text(options: Mapping[str, Any], name: str) -> str | None:
     value = options.get(name)
     if value is not None and not isinstance(value, str):
-        raise ConfigError(f"{name} must be a string, got {value!r}", param=name)
-    return value
+        raise ConfigError(f"{name} must be a string, got {check.told(value)}", param=name)
+    return None if value is None else str.__str__(value)
 
 
 def _mapping(options: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -6,12 +6,14 @@ from random import Random
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
+from turnout.errors import BadRequestError
 from turnout.limits.quota import NOTHING_USED, Usage
 from turnout.policies import AffinityKind
 from turnout_adapters.adapter import Operation
 from turnout_adapters.types.route import Attempt, Outcome, Route
 
 _CHARS_PER_TOKEN = 4
+_MOST_PARTS = 1_000_000
 _DEFAULT_OUTPUT_TOKENS = 256
 _NO_WORDS = frozenset({"data", "file_data", "image_url", "encrypted_content", "result"})
 """Fields of items that hold bytes in the form of text."""
@@ -92,6 +94,8 @@ class Call:
     regions: tuple[tuple[str, ...], ...] = ()
     """Where it may be answered: in one of the regions of each entry (the Router's, the model group's, its own)."""
     attempt_timeout: float | None = None
+    impatient: bool = False
+    """The caller itself gave so little time that an answer in time would prove little, and none proves nothing."""
     retries: int | None = None
     fallbacks: tuple[str, ...] | None = None
     """Replaces the configured fallbacks for this call; () for none."""
@@ -175,15 +179,21 @@ def estimate_input_tokens(body: Mapping[str, Any]) -> int:
 
 
 def _characters(value: object, *, words: bool = False) -> int:
-    """All characters, or those of texts alone."""
-    if isinstance(value, str):
-        return 0 if words and value.startswith("data:") else len(value)
-    if isinstance(value, Mapping):
-        fields = cast("Mapping[str, object]", value).items()
-        return sum(_characters(inner, words=words) for name, inner in fields if not (words and name in _NO_WORDS))
-    if isinstance(value, list | tuple):
-        return sum(_characters(inner, words=words) for inner in cast("Sequence[object]", value))
-    return 0
+    """All characters, or those of texts alone. Raises BadRequestError for what has no end, or as good as none."""
+    total, seen, todo = 0, 0, [value]
+    while todo:
+        seen += 1
+        if seen > _MOST_PARTS:
+            raise BadRequestError(f"input: it has more than {_MOST_PARTS} parts, or holds itself", param="input")
+        one = todo.pop()
+        if isinstance(one, str):
+            total += 0 if words and one.startswith("data:") else len(one)
+        elif isinstance(one, Mapping):
+            fields = cast("Mapping[str, object]", one).items()
+            todo += [inner for name, inner in fields if not (words and name in _NO_WORDS)]
+        elif isinstance(one, list | tuple):
+            todo += cast("Sequence[object]", one)
+    return total
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,10 @@ from turnout.errors import ConfigError
 
 _REFERENCE = re.compile(r"^os\.environ/(?P<plain>.+)$|^\$\{(?P<braced>[A-Za-z_]\w*)\}$")
 
+_LONGEST = 100
+_LARGEST = 10**30
+_INFINITY = 10.0**300
+
 
 def fail(field: str, problem: str) -> ConfigError:
     """The error for a field."""
@@ -16,7 +20,17 @@ def fail(field: str, problem: str) -> ConfigError:
 
 def shown(value: object) -> str:
     """A value as an error message may show it: short, and never the inside of a container."""
-    return repr(value) if isinstance(value, bool | int | float) or value is None else f"a {type(value).__name__}"
+    plain = value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < _LARGEST)
+    return repr(value) if plain else f"a {type(value).__name__}"
+
+
+def told(value: object) -> str:
+    """A caller's value as an error message may show it: short, whatever it is."""
+    if isinstance(value, str):
+        return ascii(value[:_LONGEST])
+    if isinstance(value, int) and not -_LARGEST < value < _LARGEST:
+        return "an absurdly large number"
+    return shown(value)
 
 
 def mapping(value: object, field: str) -> Mapping[str, Any]:
@@ -65,7 +79,7 @@ def whole(value: object, field: str, least: int = 0) -> int:
 def number(value: object, field: str, *, positive: bool = False) -> float:
     """A finite number, not negative."""
     wrong = isinstance(value, bool) or not isinstance(value, int | float)
-    if wrong or not 0 <= cast("float", value) < float("inf") or (positive and value == 0):
+    if wrong or not 0 <= cast("float", value) < _INFINITY or (positive and value == 0):
         raise fail(
             field,
             f"must be a {'positive ' if positive else ''}number{'' if positive else ', 0 or more'}, got {shown(value)}",

@@ -282,6 +282,8 @@ class Continuity:
 
     def conversation(self, token: str, tenant: str) -> str:
         """Our own id of a conversation that is kept here. Raises NotFoundError."""
+        if not isinstance(token, str) or not isinstance(tenant, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise unknown_conversation()
         try:
             return self._codec.unwrap(token, tenant, "conversation").upstream
         except NotFoundError:

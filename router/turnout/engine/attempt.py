@@ -66,6 +66,8 @@ def note_failure(journey: Journey, lease: Lease, error: APIError, fleet: Fleet, 
         if cut_short(journey.call, lease.started, now):
             what = replace(what, outcome="cancelled")
         journey.last_verdict = what
+    if journey.call.impatient and isinstance(error, APITimeoutError):
+        journey.last_verdict = what = replace(what, outcome="cancelled")
     error.deployment, error.model_group = deployment.id, deployment.spec.model_group
     error.provider = error.provider or deployment.spec.provider
     tries = journey.tries
