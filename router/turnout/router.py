@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, cast, overload
 
 from turnout.assembly import assemble
 from turnout.config import DeploymentSpec, Settings, parse_model_list, parse_settings
+from turnout.config.check import sensible
 from turnout.conversations import Conversations
 from turnout.engine.port import LoopIO, run_without_loop
 from turnout.errors import ConfigError
@@ -45,13 +46,14 @@ class Router:
     """
 
     def __init__(self, model_list: Sequence[Row], **settings: Any) -> None:
-        defaults = settings.pop("default_litellm_params", None)
-        providers = _by_name(settings.pop("providers", ()))
-        read = partial(self._read, defaults=defaults, providers=providers)
-        specs = read(model_list)
-        parsed = parse_settings(settings, specs, self._environment())
-        self._blocking, self._looping = self._ports(parsed)
-        parts = assemble(parsed, self._blocking)
+        with sensible():
+            defaults = settings.pop("default_litellm_params", None)
+            providers = _by_name(settings.pop("providers", ()))
+            read = partial(self._read, defaults=defaults, providers=providers)
+            specs = read(model_list)
+            parsed = parse_settings(settings, specs, self._environment())
+            self._blocking, self._looping = self._ports(parsed)
+            parts = assemble(parsed, self._blocking)
         self._fleet = parts.fleet
         self._builder = parts.builder
         self._dispatcher = parts.dispatcher
@@ -67,7 +69,10 @@ class Router:
         from turnout.yaml_config import read_config  # noqa: PLC0415 (PyYAML is loaded only for who reads YAML)
 
         rows, found = read_config(Path(path))
-        return cls(rows, **{**found, **settings})
+        try:
+            return cls(rows, **{**found, **settings})
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error.message}", param=error.param) from error
 
     # --- responses
 
@@ -199,7 +204,8 @@ class Router:
     def _read(
         self, rows: Sequence[Row], defaults: Row | None, providers: Mapping[str, Provider]
     ) -> list[DeploymentSpec]:
-        return parse_model_list(rows, self._environment(), defaults, providers)
+        with sensible():
+            return parse_model_list(rows, self._environment(), defaults, providers)
 
     # --- closing
 

@@ -9,6 +9,8 @@ import yaml
 
 from turnout.errors import ConfigError
 
+_MOST_NODES = 1_000_000
+
 
 class _Loader(yaml.SafeLoader):
     """YAML whose only booleans are true and false: a region called `no` stays a region."""
@@ -25,16 +27,40 @@ for _first, _word in (("t", "true"), ("T", "True"), ("f", "false"), ("F", "False
 
 
 def read_yaml(path: Path) -> object:
-    """What a YAML file holds. Raises ConfigError if it cannot be read."""
+    """What a YAML file holds. Raises ConfigError if it cannot be read, or stands for more than anybody could mean."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        node: yaml.Node | None = loader.get_single_node()  # pyright: ignore[reportUnknownMemberType]
+        if node is None:
+            return None
+        if _expanded(node, {}) > _MOST_NODES:
+            raise ConfigError(f"{path}: its aliases stand for more than {_MOST_NODES} values")
+        return cast("object", loader.construct_document(node))  # pyright: ignore[reportUnknownMemberType]
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from None
     except yaml.YAMLError as error:
         problem = _where(error)
+    except RecursionError:
+        problem = "it is nested too deeply, or an anchor holds itself"
+    except (ValueError, OverflowError) as error:
+        problem = f"it holds a number or a date that there is not ({type(error).__name__})"
     raise ConfigError(f"{path}: not valid YAML: {problem}")  # not from the error, which holds the line
+
+
+def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for, every alias counted as what it names. RecursionError if it holds itself."""
+    found = known.get(id(node))
+    if found is None:
+        value: Any = node.value
+        inner: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            inner = [one for pair in value for one in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            inner = list(value)
+        found = known[id(node)] = 1 + sum(_expanded(one, known) for one in inner)
+    return found
 
 
 def _where(error: yaml.YAMLError) -> str:

@@ -1,15 +1,17 @@
 """Readers of one field each: they return the value, or raise a ConfigError that names the field and the fix."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
-from turnout.errors import ConfigError
+from turnout.errors import ConfigError, TurnoutError
 
 _REFERENCE = re.compile(r"^os\.environ/(?P<plain>.+)$|^\$\{(?P<braced>[A-Za-z_]\w*)\}$")
 
 _LONGEST = 100
 _LARGEST = 10**30
+_DEEPEST = 100
 _INFINITY = 10.0**300
 
 
@@ -87,8 +89,21 @@ def number(value: object, field: str, *, positive: bool = False) -> float:
     return float(cast("float", value))
 
 
-def resolved(value: Any, field: str, env: Mapping[str, str]) -> Any:
-    """The value with `os.environ/NAME` and `${NAME}` replaced, at any depth."""
+@contextmanager
+def sensible() -> Generator[None]:
+    """Around the reading of a configuration: what nobody foresaw is a ConfigError too."""
+    try:
+        yield
+    except TurnoutError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"the configuration makes no sense ({type(error).__name__})") from error
+
+
+def resolved(value: Any, field: str, env: Mapping[str, str], depth: int = 0) -> Any:
+    """The value with `os.environ/NAME` and `${NAME}` replaced, at any depth that makes sense."""
+    if depth > _DEEPEST:
+        raise fail(field[:_LONGEST], "is nested too deeply, or holds itself")
     if isinstance(value, str):
         match = _REFERENCE.match(value)
         if match is None:
@@ -101,8 +116,8 @@ def resolved(value: Any, field: str, env: Mapping[str, str]) -> Any:
         return env[name]
     if isinstance(value, Mapping):
         fields = cast("Mapping[str, Any]", value)
-        return {key: resolved(inner, f"{field}.{key}", env) for key, inner in fields.items()}
+        return {key: resolved(inner, f"{field}.{key}", env, depth + 1) for key, inner in fields.items()}
     if isinstance(value, list):
         items = cast("list[Any]", value)
-        return [resolved(inner, f"{field}[{index}]", env) for index, inner in enumerate(items)]
+        return [resolved(inner, f"{field}[{index}]", env, depth + 1) for index, inner in enumerate(items)]
     return value
