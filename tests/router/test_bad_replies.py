@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import in_flight, row
 from tests.router.test_faults import Ask, ask_async, ask_async_stream, ask_sync, ask_sync_stream
 from turnout import AuthenticationError, BadRequestError, InvalidReplyError, Provider, Router
+from turnout.engine import send
 from turnout.sim.fake_cloud import FakeCloud
 from turnout.sim.faults import Fault, outage
 from turnout.strategies import SimpleShuffle
@@ -122,6 +123,17 @@ def test_the_call_goes_elsewhere_and_the_deployment_is_charged(
         assert "Broken: no such field in ***" in caplog.text
         assert "in broken" in caplog.text, "the frames of the traceback"
     assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize("ask", [ask_sync, ask_async_stream])
+def test_headers_that_cannot_be_read_are_the_deployments_too(
+    cloud: FakeCloud, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = iter((broken, send.remaining))
+    monkeypatch.setattr(send, "remaining", lambda *given: next(reads)(*given))
+    with router_with(cloud, "none") as router:
+        assert "westus turn 1" in ask(router)
+        assert charged(router) == {"eastus": 1, "westus": 0}
 
 
 @pytest.mark.parametrize("stream", [False, True])

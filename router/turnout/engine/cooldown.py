@@ -139,7 +139,9 @@ def record_failure(
         _close(deployment, now)
     if outcome == "throttle" and policy.enabled:
         pause = _QUOTA_PAUSE if kind is Kind.QUOTA else _DEFAULT_THROTTLE
-        _throttle(health, failure.retry_after if failure.retry_after is not None else pause, now)
+        until = now + (failure.retry_after if failure.retry_after is not None else pause)
+        health.throttled_until = max(health.throttled_until, until)
+        _doubt(health, now)
     elif outcome in ("deployment", "provider"):
         _count(deployment, failure, now)
         health.failed_in = max(failure.seconds, health.failed_in / 2)
@@ -148,11 +150,12 @@ def record_failure(
             _open(deployment, failure, policy, now, rng)
 
 
-def _throttle(health: Health, seconds: float, now: float) -> None:
-    """Out for as long as the provider says. It is believed for an hour; after that a probe finds out."""
-    health.throttled_until = max(health.throttled_until, now + min(seconds, LONGEST_WORD))
-    if seconds > LONGEST_WORD:
-        health.open_until = max(health.open_until or 0.0, health.throttled_until)
+def _doubt(health: Health, now: float) -> None:
+    """A provider's word on when to come back is believed for an hour; after that a probe finds out."""
+    latest = now + LONGEST_WORD
+    if health.throttled_until > latest:
+        health.throttled_until = latest
+        health.open_until = max(health.open_until or 0.0, latest)
 
 
 def take_hint(deployment: Deployment, now: float, throttled: float, rest: float | None, policy: CooldownPolicy) -> None:
@@ -164,7 +167,8 @@ def take_hint(deployment: Deployment, now: float, throttled: float, rest: float 
     if not policy.enabled:
         return
     if throttled > 0:
-        _throttle(health, throttled, now)
+        health.throttled_until = max(health.throttled_until, now + throttled)
+        _doubt(health, now)
     if rest is None:
         return
     if rest > 0:
