@@ -30,7 +30,6 @@ $(FLOORS)/.ready: requirements/floors.txt pyproject.toml
 	@"$(PYTHON)" -m venv --clear $*
 	@$*/bin/python $(INSTALL) $<
 	@$*/bin/python $(EDITABLE)
-	@$*/bin/python -m pip check
 	@touch $@
 
 demo: setup ## the main job, with no API key: three regions, one dies and comes back (ARGS=--interactive)
@@ -39,11 +38,12 @@ demo: setup ## the main job, with no API key: three regions, one dies and comes 
 test: setup ## all tests
 	$(BIN)/python -m pytest $(ARGS)
 
-check: setup ## format, lint, types, import direction
+check: setup ## format, lint, types, import direction, and that what is installed goes together
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pip check
 
 fmt: setup ## format the code
 	$(BIN)/ruff format .
