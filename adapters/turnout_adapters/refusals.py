@@ -198,7 +198,7 @@ def kind_of(status: int, refusal: Refusal) -> Kind:
         return next((kind for kind, words in _BY_MESSAGE if words.search(refusal.message)), Kind.BAD_REQUEST)
     if status in _BY_STATUS:
         return _BY_STATUS[status]
-    if 300 <= status < 400:
+    if status < 400:
         return Kind.INVALID_REPLY
     return Kind.BAD_REQUEST if status < 500 else Kind.INTERNAL
 

@@ -2,24 +2,17 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.conftest import in_flight
-from tests.router.io.conftest import response_body, router_at
+from tests.router.io.conftest import GOOD, STREAM, chunk, events, response_body, router_at, whole
 from tests.servers import listening, read_request
 from turnout import InvalidReplyError, TurnoutError
 
 Call = Callable[..., Any]
-
-
-def whole(body: bytes, *headers: str) -> bytes:
-    lines = "".join(f"{line}\r\n" for line in headers)
-    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{lines}content-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
 
 
 class Hanging:
@@ -39,19 +32,8 @@ class Hanging:
             if self.reset:
                 writer.transport.abort()
             raise ConnectionResetError
-        writer.write(events() if asked.body.get("stream") else whole(json.dumps(response_body("hi")).encode()))
-
-
-def events() -> bytes:
-    """A stream of two events, chunked, so that its connection can be used again."""
-    response = response_body("hi")
-    told = [
-        {"type": "response.created", "sequence_number": 0, "response": {**response, "status": "in_progress"}},
-        {"type": "response.completed", "sequence_number": 1, "response": response},
-    ]
-    lines = "".join(f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in told).encode()
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-    return head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(lines), lines)
+        streamed = STREAM + b"".join(map(chunk, events())) + b"0\r\n\r\n"
+        writer.write(streamed if asked.body.get("stream") else whole(GOOD))
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
@@ -116,7 +98,7 @@ def test_the_caller_adds_nothing_that_was_not_asked_for(api: Any) -> None:
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         seen.append((await read_request(reader)).headers)
-        writer.write(whole(json.dumps(response_body("hi")).encode()))
+        writer.write(whole(GOOD))
 
     with listening(talk) as url, api(url) as call:
         call()
@@ -127,27 +109,18 @@ def test_the_caller_adds_nothing_that_was_not_asked_for(api: Any) -> None:
 @pytest.mark.parametrize("fast", [True, False], ids=["aiohttp", "httpcore2"])
 def test_a_stream_that_is_looked_at_with_a_limit_never_seems_complete(fast: bool) -> None:
     """`wait_for(anext(stream))` cancels the read; what comes then is an error, not the end."""
-    first = threading.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
-        begun = {"type": "response.created", "sequence_number": 0, "response": response_body("")}
-        delta = {
-            "type": "response.output_text.delta", "sequence_number": 1, "item_id": "msg_1", "output_index": 0,
-            "content_index": 0, "delta": "hi",
-        }  # fmt: skip
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
-        for event in (begun, delta):
-            writer.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+        writer.write(STREAM + b"".join(map(chunk, events(ended=False))))
         await writer.drain()
-        first.set()
         await asyncio.sleep(30)
 
     async def run(url: str) -> None:
         async with router_at(url, fast) as router:
             stream = await router.aresponses("g", "hello", stream=True)
-            await anext(stream)
-            await anext(stream)
+            for _ in events(ended=False):
+                await anext(stream)
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(anext(stream), 0.05)
             for _ in range(2):
