@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -63,7 +64,7 @@ Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 
 
 @contextmanager
-def listening(talk: Connected) -> Iterator[str]:
+def listening(talk: Connected, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[str]:
     """Runs a server in a thread; `talk` handles one request and its answer. Gives the server's address."""
     loop = asyncio.new_event_loop()
 
@@ -71,16 +72,17 @@ def listening(talk: Connected) -> Iterator[str]:
         try:
             while True:
                 await talk(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
 
-    running = loop.run_until_complete(asyncio.start_server(connected, "127.0.0.1", 0))
+    running = loop.run_until_complete(asyncio.start_server(connected, host, 0, ssl=tls))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{running.sockets[0].getsockname()[1]}"
+        named = f"[{host}]" if ":" in host else host
+        yield f"{'http' if tls is None else 'https'}://{named}:{running.sockets[0].getsockname()[1]}"
     finally:
         loop.call_soon_threadsafe(running.close)
         loop.call_soon_threadsafe(loop.stop)

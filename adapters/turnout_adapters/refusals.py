@@ -75,6 +75,7 @@ _BY_STATUS: dict[int, Kind] = {
     402: Kind.QUOTA,
     403: Kind.PERMISSION,
     404: Kind.NOT_FOUND,
+    407: Kind.CONNECTION,  # a proxy in between, which the caller knows nothing of
     408: Kind.TIMEOUT,
     409: Kind.UNAVAILABLE,
     424: Kind.INTERNAL,

@@ -4,6 +4,7 @@ No client's cookies, redirects, retries or auth flows are wanted here, so calls 
 clients; each address has a pool of its own, because one shared pool gets dearer with every idle connection in it.
 """
 
+import os
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
@@ -168,9 +169,12 @@ def _reason(error: BaseException) -> str:
     for _ in range(_DEEPEST):
         if found is None:
             break
-        if isinstance(found, ssl.SSLCertVerificationError):
+        if isinstance(found, ssl.SSLCertVerificationError) and hasattr(found, "verify_message"):  # aiohttp's has none
             return f"{named}: the certificate is not to be trusted: {found.verify_message}"
-        if isinstance(found, socket.gaierror | ConnectionError) and found.strerror:
+        if isinstance(found, socket.gaierror) and found.strerror:
             return f"{named}: {found.strerror}"
-        found = found.__cause__ or found.__context__ or getattr(found, "os_error", None)
+        if isinstance(found, ConnectionError) and found.errno:
+            return f"{named}: {os.strerror(found.errno)}"
+        behind = (getattr(found, name, None) for name in ("certificate_error", "os_error"))  # aiohttp's
+        found = found.__cause__ or next((one for one in behind if one is not found), None) or found.__context__
     return named
