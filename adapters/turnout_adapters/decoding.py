@@ -9,6 +9,7 @@ from turnout_adapters.adapter import HTTPReply
 from turnout_adapters.builder import ResponseBuilder
 from turnout_adapters.errors import APIConnectionError, APIError, InvalidReplyError
 from turnout_adapters.framing import Framing
+from turnout_adapters.measures import count
 from turnout_adapters.refusals import request_id_of
 from turnout_adapters.sse import SSESplitter
 from turnout_adapters.types import Response, StreamEvent, Usage
@@ -121,6 +122,17 @@ def parsed(text: str) -> Any:
         return {}
 
 
+def strings(value: object) -> list[str]:
+    """The texts of a list of the provider's; [] for anything else."""
+    listed = cast("list[object]", value) if isinstance(value, list) else []
+    return [one for one in listed if isinstance(one, str)]
+
+
+def place(value: object) -> int | str | None:
+    """What tells the parts of an answer apart, an index or an id; None for anything else."""
+    return value if isinstance(value, int | str) else None
+
+
 def objects(value: object) -> list[Mapping[str, Any]]:
     """The objects of a list of the provider's; [] for anything else."""
     listed = cast("list[object]", value) if isinstance(value, list) else []
@@ -132,9 +144,36 @@ def an_object(value: object) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", value) if isinstance(value, dict) else _NOTHING
 
 
+def the_object(value: object, what: str) -> Mapping[str, Any]:
+    """What an answer cannot do without. Raises InvalidReplyError if it is no object."""
+    if not isinstance(value, dict):
+        raise InvalidReplyError(f"the {what} of the answer is not an object")
+    return cast("Mapping[str, Any]", value)
+
+
+def the_objects(value: object, what: str) -> list[Mapping[str, Any]]:
+    """What an answer consists of. Raises InvalidReplyError if it is no list of objects."""
+    if not isinstance(value, list):
+        raise InvalidReplyError(f"the {what} of the answer is not a list")
+    return [the_object(one, what) for one in cast("list[object]", value)]
+
+
+def said(value: object) -> str:
+    """What the model says; "" if nothing. Raises InvalidReplyError if it is no text."""
+    if value is not None and not isinstance(value, str):
+        raise InvalidReplyError("what the answer says is not a text")
+    return value or ""
+
+
 def number(value: object) -> int:
     """A count of the provider's; 0 for anything else."""
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    return count(value) or 0
+
+
+def counts(value: object) -> list[int]:
+    """The whole numbers of a list of the provider's; [] for anything else."""
+    listed = cast("list[object]", value) if isinstance(value, list) else []
+    return [found for one in listed if (found := count(one)) is not None]
 
 
 def string(value: object) -> str:

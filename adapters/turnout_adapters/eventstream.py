@@ -73,8 +73,15 @@ class EventStreamSplitter:
             raise stream_error({**told, "__type": name}, self._provider)
         if self._inner == "bytes":
             inner = json_object(payload).get("bytes")
-            return None if inner is None else (None, b64decode(inner))
+            return None if inner is None else (None, _unpacked(inner))
         return headers.get(":event-type"), payload
+
+
+def _unpacked(inner: object) -> bytes:
+    try:
+        return b64decode(inner if isinstance(inner, str) else "?", validate=True)
+    except ValueError:
+        raise InvalidReplyError("a frame of the stream holds no base64") from None
 
 
 def _headers(data: bytes) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Protocol
 from turnout_adapters.errors import InvalidReplyError
 
 _LONGEST = 64 << 20
+"""Bytes of a line, or of an answer in one piece."""
 
 
 class Framing(Protocol):
@@ -101,6 +102,8 @@ class Whole:
     def feed(self, piece: bytes) -> Iterable[tuple[str | None, bytes]]:
         """Nothing yet."""
         self._buffer += piece
+        if len(self._buffer) > _LONGEST:
+            raise InvalidReplyError(f"the answer is longer than {_LONGEST} bytes")
         return ()
 
     def rest(self) -> Iterable[tuple[str | None, bytes]]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from turnout_adapters.types.base import opened
+from turnout_adapters.types.base import Open, opened
 from turnout_adapters.types.events import LifecycleEvent, StreamEvent
 from turnout_adapters.types.items import make_item
 from turnout_adapters.types.response import Response, Usage
@@ -29,12 +29,14 @@ class StreamRecorder:
         if isinstance(event, LifecycleEvent):
             self._response = event.response
         elif kind == "response.output_item.added":
-            self._open[event.get("output_index", len(self.items))] = [event]
+            if isinstance(event.get("item"), Open):
+                self._open[_index(event, "output_index", len(self.items))] = [event]
         elif kind == "response.output_item.done":
-            index = event.get("output_index", len(self.items))
-            self._open.pop(index, None)
-            self.items[index] = event.get("item")
-        elif (pieces := self._open.get(event.get("output_index", -1))) is not None:
+            if isinstance(event.get("item"), Open):
+                index = _index(event, "output_index", len(self.items))
+                self._open.pop(index, None)
+                self.items[index] = event.get("item")
+        elif (pieces := self._open.get(_index(event, "output_index", -1))) is not None:
             pieces.append(event)
 
     def failed(self, code: str, message: str, usage: Usage | None = None) -> list[StreamEvent]:
@@ -53,6 +55,17 @@ class StreamRecorder:
         event = LifecycleEvent(type="response.failed", sequence_number=self._last + 1, response=response)
         self._open.clear()
         return [event]
+
+
+def _index(event: StreamEvent, name: str, default: int = 0) -> int:
+    """A place in a list, if the event tells one: those of unknown types may hold anything."""
+    value: object = event.get(name)
+    return value if isinstance(value, int) else default
+
+
+def _said(event: StreamEvent, name: str) -> str:
+    value: object = event.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _unfinished(pieces: list[StreamEvent]) -> Any:
@@ -87,26 +100,33 @@ _PARTS = {
 
 def _apply(piece: StreamEvent, item: dict[str, Any], content: dict[tuple[int, int], dict[str, Any]]) -> None:
     stem, _, verb = piece.type.rpartition(".")
-    index = (0, piece.get("summary_index", 0)) if "summary" in piece.type else (1, piece.get("content_index", 0))
+    index = (0, _index(piece, "summary_index")) if "summary" in piece.type else (1, _index(piece, "content_index"))
     if stem in _FIELDS:
         field = _FIELDS[stem]
         if verb == "delta":
-            item[field] = (item.get(field) or "") + piece.get("delta", "")
+            item[field] = _text(item, field) + _said(piece, "delta")
         else:
-            item[field] = piece.get(field, item.get(field))
+            item[field] = _said(piece, field) or item.get(field)
     elif stem in _PARTS:
         kind, field = _PARTS[stem]
         part = content.setdefault(index, {"type": kind, field: ""})
         if kind == "output_text":
             part.setdefault("annotations", [])
-        part[field] = part.get(field, "") + piece.get("delta", "") if verb == "delta" else piece.get(field, "")
-    elif stem.endswith("_part"):
-        content[index] = opened_dict(piece.get("part"))
+        part[field] = _text(part, field) + _said(piece, "delta") if verb == "delta" else _said(piece, field)
+    elif stem in ("response.content_part", "response.reasoning_summary_part"):
+        if isinstance(piece.get("part"), Open):
+            content[index] = opened_dict(piece.get("part"))
     elif piece.type == "response.output_text.annotation.added":
-        annotations = content.setdefault(index, {"type": "output_text", "text": ""}).setdefault("annotations", [])
-        annotations.append(opened_dict(opened(piece.get("annotation"))))
+        annotation: object = opened(piece.get("annotation"))
+        part = content.setdefault(index, {"type": "output_text", "text": ""})
+        if isinstance(annotation, Open) and isinstance(part.setdefault("annotations", []), list):
+            part["annotations"].append(opened_dict(annotation))
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    return fields[name] if isinstance(fields.get(name), str) else ""
 
 
 def opened_dict(value: Any) -> dict[str, Any]:
     """A mutable copy of an open object."""
-    return value.to_dict() if hasattr(value, "to_dict") else dict(value or {})
+    return value.to_dict() if isinstance(value, Open) else dict(value or {})

@@ -4,10 +4,8 @@ Order of evidence: structured code, then status, then the wording of the message
 requests (400, 413, 422), where no code tells a too long input from any other mistake.
 """
 
-import email.utils
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, NamedTuple, cast
 
 from pydantic_core import from_json
@@ -16,6 +14,7 @@ from turnout_adapters import errors
 from turnout_adapters.adapter import HTTPReply
 from turnout_adapters.errors import APIError
 from turnout_adapters.kinds import Kind
+from turnout_adapters.measures import amount, count, duration, moment
 
 _LONGEST_RETRY_AFTER = 24 * 3600.0
 
@@ -244,8 +243,9 @@ def stream_error(body: Mapping[str, Any], provider: str) -> APIError:
     refused = words & {"invalid_request_error", "invalid_argument", "failed_precondition", "validationexception"}
     status = 400 if refused else 500
     for word in words:
-        if word.isdigit() and 400 <= int(word) < 600:
-            status = int(word)
+        told = count(word)
+        if told is not None and 400 <= told < 600:
+            status = told
     return error_for(kind_of(status, refusal), refusal, provider=provider, status=200)
 
 
@@ -262,26 +262,22 @@ def retry_after_of(headers: Mapping[str, str], now: float, body: object = None) 
     of the limit that is used up. A date is measured from the answer's own Date header where there is one, so that a
     wrong local clock does no harm.
     """
-    seconds = _number(headers.get("retry-after-ms"))
-    sent = _unix(headers.get("date"))
+    milliseconds = amount(headers.get("retry-after-ms"))
+    sent = moment(headers.get("date"))
     here = now if sent is None else sent
-    if seconds is not None:
-        seconds /= 1000
-    else:
-        seconds = _until(headers.get("retry-after"), here)
+    seconds = _until(headers.get("retry-after"), here) if milliseconds is None else milliseconds / 1000
     if seconds is None:
-        seconds = next((_duration(one.get("retryDelay")) for one in _details(body) if one.get("retryDelay")), None)
+        delays = (duration(one.get("retryDelay")) for one in _details(body))
+        seconds = next((one for one in delays if one is not None), None)
     if seconds is None:
         seconds = next(filter(None, (_reset(headers, name, here) for name in ("requests", "tokens"))), None)
     return None if seconds is None else min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
 
 
 def _until(value: str | None, here: float) -> float | None:
-    seconds = _number(value)
-    if seconds is None and value:
-        until = _unix(value)
-        seconds = None if until is None else until - here
-    return seconds
+    """Seconds until what is told as a number of them, or as a date."""
+    seconds, at = amount(value), moment(value)
+    return at - here if seconds is None and at is not None else seconds
 
 
 def _reset(headers: Mapping[str, str], what: str, here: float) -> float | None:
@@ -290,30 +286,10 @@ def _reset(headers: Mapping[str, str], what: str, here: float) -> float | None:
         (f"x-ratelimit-remaining-{what}", f"x-ratelimit-reset-{what}"),
         (f"anthropic-ratelimit-{what}-remaining", f"anthropic-ratelimit-{what}-reset"),
     ):
-        value = headers.get(reset)
-        if headers.get(remaining) == "0" and value:
-            moment = _iso(value)
-            return _duration(value) if moment is None else moment - here
+        if count(headers.get(remaining)) == 0:
+            seconds, at = duration(headers.get(reset)), moment(headers.get(reset))
+            return seconds if at is None else at - here
     return None
-
-
-_DURATION = re.compile(r"^(?:(\d+)h)?(?:(\d+)m)?(?:([\d.]+)s)?(?:([\d.]+)ms)?$")
-
-
-def _duration(value: object) -> float | None:
-    """Seconds of "34.4s", "6m0s" or "120ms"."""
-    found = _DURATION.match(value) if isinstance(value, str) else None
-    if not found or not any(found.groups()):
-        return None
-    hours, minutes, seconds, milliseconds = (float(part or 0) for part in found.groups())
-    return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
-
-
-def _iso(value: str) -> float | None:
-    try:
-        return datetime.fromisoformat(value).timestamp() if "-" in value else None
-    except ValueError:
-        return None
 
 
 def _details(body: object) -> list[Mapping[str, Any]]:
@@ -330,18 +306,3 @@ def _is_daily_quota(body: object) -> bool:
     """True for Google's QuotaFailure of a limit per day, which a retry does not cure."""
     failures = [one for one in _details(body) if str(one.get("@type")).endswith("QuotaFailure")]
     return any("PerDay" in str(one.get("violations")) for one in failures)
-
-
-def _number(value: str | None) -> float | None:
-    try:
-        number = float(value) if value else None
-    except ValueError:
-        return None
-    return None if number is None or number != number else number
-
-
-def _unix(value: str | None) -> float | None:
-    try:
-        return email.utils.parsedate_to_datetime(value).timestamp() if value else None
-    except (TypeError, ValueError):
-        return None

@@ -29,6 +29,7 @@ from turnout_adapters.types import (
     StreamEvent,
     parse_event,
 )
+from turnout_adapters.types.lenient import read
 from turnout_adapters.writing import json_bytes
 
 _ROUTES: dict[Operation, tuple[str, str]] = {
@@ -92,11 +93,10 @@ class ResponsesWire:
         """The typed result of a successful answer. Raises InvalidReplyError if it is no such thing."""
         model = _RESULTS[call.operation]
         try:
-            result = model.model_validate_json(reply.body)
-        except ValidationError as error:
-            where = error.errors(include_url=False, include_input=False)[0]
+            result = read(model, reply.body)
+        except ValueError as error:
             raise InvalidReplyError(
-                f"the answer is not a {model.__name__}: {where['msg']}",
+                f"the answer is not a {model.__name__}: {_why(error)}",
                 status=reply.status,
                 request_id=request_id_of(reply.headers),
             ) from None
@@ -112,10 +112,15 @@ class ResponsesWire:
         return error_from_reply(reply, provider, now)
 
 
+def _why(error: ValueError) -> str:
+    """What is wrong, without the answer's own words."""
+    return error.errors(include_url=False, include_input=False)[0]["msg"] if isinstance(error, ValidationError) else "?"
+
+
 class ResponsesDecoder:
     """Bytes of one event stream to events; unknown events pass through."""
 
-    __slots__ = ("_splitter", "_terminated")
+    __slots__ = ("_last", "_splitter", "_terminated")
 
     failure = None
     """Events of this wire report failures themselves."""
@@ -124,15 +129,17 @@ class ResponsesDecoder:
     def __init__(self) -> None:
         self._splitter = SSESplitter()
         self._terminated = False
+        self._last = -1
 
     def feed(self, data: bytes) -> list[StreamEvent]:
-        """Events completed by these bytes. Raises InvalidReplyError on data that is not a JSON object."""
+        """Events completed by these bytes. Raises InvalidReplyError on data that is not an event."""
         events: list[StreamEvent] = []
         for name, payload in self._splitter.feed(data):
             try:
-                event = parse_event(name, payload)
+                event = parse_event(name, payload, self._last + 1)
             except ValueError:
-                raise InvalidReplyError(f"an event of the stream is not a JSON object: {payload[:80]!r}") from None
+                raise InvalidReplyError(f"an event of the stream makes no sense: {payload[:80]!r}") from None
+            self._last = max(event.sequence_number, self._last + 1)
             if event.type in TERMINAL_EVENTS:
                 self._terminated = True
             events.append(event)

@@ -10,11 +10,14 @@ from turnout_adapters.adapter import Fetch, HTTPRequest
 from turnout_adapters.errors import AuthenticationError
 from turnout_adapters.forks import Guard
 from turnout_adapters.headers import fits
+from turnout_adapters.measures import amount
 
 _URL = "https://iam.cloud.ibm.com/identity/token"
 _GRANT = "urn:ibm:params:oauth:grant-type:apikey"
 _MARGIN = 120.0
 """Seconds before its end at which a token is replaced."""
+_USUAL = 3600.0
+"""Seconds that a token lasts which does not say it in a way that makes sense."""
 
 
 class IBMAuth:
@@ -48,11 +51,11 @@ class IBMAuth:
     def _take(self, body: bytes, now: float) -> None:
         try:
             fields: Any = from_json(body)
-            token = str(fields["access_token"])
-            if not fits(token):
+            token = fields["access_token"]
+            if not isinstance(token, str) or not token or not fits(token):
                 raise ValueError
-            self._token = token
-            self._until = now + float(fields.get("expires_in", 3600))
+            lasts = amount(fields.get("expires_in"))
+            self._token, self._until = token, now + (_USUAL if lasts is None else lasts)
         except (ValueError, TypeError, LookupError):
             text = "IBM's identity service gave no access token"
             raise AuthenticationError(text, provider=self._provider) from None

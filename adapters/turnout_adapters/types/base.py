@@ -7,10 +7,11 @@ accept, the latter is what the provider sent.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, ClassVar, cast
 
-from pydantic import BaseModel, ConfigDict, PlainValidator, PrivateAttr, SerializeAsAny
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, PrivateAttr, SerializeAsAny
 
+from turnout_adapters.measures import LARGEST
 from turnout_adapters.types.route import Route
 
 
@@ -42,7 +43,8 @@ def opened(value: Any) -> Any:
     """JSON objects, at any depth, as objects with attributes."""
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
-        return Open.model_construct(None, **{name: opened(inner) for name, inner in fields.items()})
+        # model_construct takes some names for its own
+        return Open.model_validate({name: opened(inner) for name, inner in fields.items()})
     if isinstance(value, list):
         return [opened(inner) for inner in cast("list[Any]", value)]
     return value
@@ -50,6 +52,8 @@ def opened(value: Any) -> Any:
 
 Node = Annotated[SerializeAsAny[Any], PlainValidator(opened)]
 """Any JSON, objects readable by attribute."""
+Count = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
+"""So many of something, or the place in a list."""
 
 
 @dataclass(slots=True)
@@ -65,6 +69,8 @@ class About:
 class Result(Open):
     """Base of everything an operation returns."""
 
+    essential: ClassVar[frozenset[str]] = frozenset()
+    """Fields without which, or with something odd in which, an answer is none."""
     _about: About | None = PrivateAttr(None)
 
     @property

@@ -1,6 +1,7 @@
 """Output items and content parts. What is not modelled here passes through as an Item or Open with all its fields."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, cast
 
 from pydantic import Field, PlainValidator, SerializeAsAny, ValidationError
 
@@ -39,17 +40,33 @@ _PARTS: dict[str, type[Open]] = {
 
 
 def make_part(value: Any) -> Any:
-    """The typed content part, or an open object if it is of no known type or shape."""
-    fields = as_mapping(value)
+    """The typed content part, or an open object if it is of no known type or shape.
+
+    Raises ValueError for what is no object, and for a text that is none: it is what the answer says.
+    """
+    fields = _fields_of(value, "a content part")
     if fields is None:
         return value
     model = _PARTS.get(fields.get("type", ""))
-    if model is not None:
-        try:
-            return model.model_validate(value)
-        except ValidationError:
-            return opened(value)
-    return opened(value)
+    if model is None:
+        return opened(value)
+    try:
+        return model.model_validate(value)
+    except ValidationError:
+        said = fields.get("refusal" if model is Refusal else "text")
+        if said is not None and not isinstance(said, str):
+            raise ValueError("the text of a content part is not a string") from None
+        return opened(value)
+
+
+def _fields_of(value: Any, what: str) -> Mapping[str, Any] | None:
+    """The fields of a JSON object with a type, if it says one; None for an object that is made already."""
+    fields = as_mapping(value)
+    if fields is None and not isinstance(value, Open):
+        raise ValueError(f"{what} is not an object")
+    if fields is not None and not isinstance(fields.get("type", ""), str):
+        raise ValueError(f"the type of {what} is not a string")
+    return fields
 
 
 ContentPart = Annotated[SerializeAsAny[Any], PlainValidator(make_part)]
@@ -140,8 +157,11 @@ _ITEMS: dict[str, type[Item]] = {
 
 
 def make_item(value: Any) -> Any:
-    """The typed item; an Item with everything kept if it is of no known type or shape."""
-    fields = as_mapping(value)
+    """The typed item; an Item with everything kept if it is of no known type or shape.
+
+    Raises ValueError for what is no object with a type.
+    """
+    fields = _fields_of(value, "an item")
     if fields is None:
         return value
     model = _ITEMS.get(fields.get("type", ""))
@@ -150,7 +170,19 @@ def make_item(value: Any) -> Any:
             return model.model_validate(value)
         except ValidationError:
             pass
-    return Item.model_construct(None, **{name: opened(inner) for name, inner in fields.items()})
+    return Item.model_validate({name: opened(inner) for name, inner in fields.items()})
 
 
-OutputItem = Annotated[SerializeAsAny[Any], PlainValidator(make_item)]
+def make_output_item(value: Any) -> Any:
+    """As `make_item`, of what a model made: a message must consist of content parts."""
+    item, fields = make_item(value), as_mapping(value)
+    if fields is not None and type(item) is Item and item.type == "message" and fields.get("content") is not None:
+        parts: object = fields["content"]
+        if not isinstance(parts, list):
+            raise ValueError("the content of a message is not a list")
+        return Item.model_validate({**dict(item), "content": [make_part(part) for part in cast("list[object]", parts)]})
+    return item
+
+
+OutputItem = Annotated[SerializeAsAny[Any], PlainValidator(make_output_item)]
+AnyItem = Annotated[SerializeAsAny[Any], PlainValidator(make_item)]

@@ -1,12 +1,12 @@
 """The results of the Responses API's operations."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PlainValidator, SerializeAsAny
 
-from turnout_adapters.types.base import Node, Open, Result, as_mapping, opened
-from turnout_adapters.types.items import OutputItem
+from turnout_adapters.types.base import Count, Node, Open, Result, as_mapping, opened
+from turnout_adapters.types.items import AnyItem, OutputItem
 
 
 class JsonSchemaFormat(Open):
@@ -31,29 +31,30 @@ TextConfig = Annotated[SerializeAsAny[Any], PlainValidator(_make_text)]
 class InputTokensDetails(Open):
     """Of the input tokens."""
 
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
+    cached_tokens: Count = 0
+    cache_write_tokens: Count = 0
 
 
 class OutputTokensDetails(Open):
     """Of the output tokens."""
 
-    reasoning_tokens: int = 0
+    reasoning_tokens: Count = 0
 
 
 class Usage(Open):
     """Tokens used."""
 
-    input_tokens: int = 0
+    input_tokens: Count = 0
     input_tokens_details: InputTokensDetails = Field(default_factory=InputTokensDetails)
-    output_tokens: int = 0
+    output_tokens: Count = 0
     output_tokens_details: OutputTokensDetails = Field(default_factory=OutputTokensDetails)
-    total_tokens: int = 0
+    total_tokens: Count = 0
 
 
 class Response(Result):
     """A model response, with the attribute names of the OpenAI SDK."""
 
+    essential: ClassVar[frozenset[str]] = frozenset({"id", "output"})
     id: str
     object: str = "response"
     created_at: float = 0
@@ -90,18 +91,20 @@ class Response(Result):
     @property
     def output_text(self) -> str:
         """All text of the output messages, joined."""
-        return "".join(
-            part.text
+        texts: list[Any] = [
+            part.get("text")
             for item in self.output
             if item.get("type") == "message"
             for part in item.get("content") or ()
             if part.get("type") == "output_text"
-        )
+        ]
+        return "".join(text for text in texts if isinstance(text, str))
 
 
 class CompactedResponse(Result):
     """A conversation in fewer items, to be sent as the input of the next call."""
 
+    essential: ClassVar[frozenset[str]] = frozenset({"id", "output"})
     id: str
     object: str = "response.compaction"
     created_at: int = 0
@@ -112,6 +115,7 @@ class CompactedResponse(Result):
 class DeletedResponse(Result):
     """The word that a response is gone."""
 
+    essential: ClassVar[frozenset[str]] = frozenset({"deleted"})
     id: str = ""
     object: str = "response"
     deleted: bool = True
@@ -137,8 +141,9 @@ class DeletedConversation(Result):
 class ItemList(Result):
     """Input items of a response, a page of them. Iterates over the items."""
 
+    essential: ClassVar[frozenset[str]] = frozenset({"data"})
     object: str = "list"
-    data: list[OutputItem] = []
+    data: list[AnyItem] = []
     first_id: str | None = None
     last_id: str | None = None
     has_more: bool = False
@@ -153,5 +158,6 @@ class ItemList(Result):
 class InputTokenCount(Result):
     """How many tokens an input has."""
 
+    essential: ClassVar[frozenset[str]] = frozenset({"input_tokens"})
     object: str = "response.input_tokens"
-    input_tokens: int
+    input_tokens: Count

@@ -7,7 +7,7 @@ from pydantic_core import to_json
 
 from turnout_adapters.adapter import Target, WireCall
 from turnout_adapters.builder import ResponseBuilder
-from turnout_adapters.decoding import WholeTeller, an_object, number, objects, string
+from turnout_adapters.decoding import WholeTeller, an_object, number, objects, said, string, the_object, the_objects
 from turnout_adapters.dialect import Dialect
 from turnout_adapters.envelope import seal
 from turnout_adapters.errors import InternalServerError
@@ -92,10 +92,11 @@ class _Teller:
         self._citations: list[Mapping[str, Any]] = []
 
     def whole(self, body: Mapping[str, Any], builder: ResponseBuilder) -> None:
-        message = an_object(body.get("message"))
+        message = the_object(body.get("message"), "message")
+        content = message.get("content")
         builder.start()
         self._think("tool_plan", string(message.get("tool_plan")), builder)
-        for part in objects(message.get("content")):
+        for part in [] if content is None else the_objects(content, "content"):
             self._content(part, builder)
         self._citations = objects(message.get("citations"))
         for call in objects(message.get("tool_calls")):
@@ -115,7 +116,7 @@ class _Teller:
             self._call(an_object(message.get("tool_calls")), builder)
         elif kind == "tool-call-delta":
             function = an_object(an_object(message.get("tool_calls")).get("function"))
-            builder.arguments(string(function.get("arguments")))
+            builder.arguments(said(function.get("arguments")))
         elif kind == "citation-start":
             self._citations.append(an_object(message.get("citations")))
         elif kind == "message-end":
@@ -126,7 +127,7 @@ class _Teller:
 
     def _content(self, part: Mapping[str, Any], builder: ResponseBuilder) -> None:
         self._think("thinking", string(part.get("thinking")), builder)
-        text = string(part.get("text"))
+        text = said(part.get("text"))
         if text:
             self._end_thought(builder)
             builder.text(text)
@@ -150,7 +151,7 @@ class _Teller:
         self._cite(builder)
         function = an_object(call.get("function"))
         builder.call(string(call.get("id")), string(function.get("name")))
-        builder.arguments(string(function.get("arguments")))
+        builder.arguments(said(function.get("arguments")))
 
     def _cite(self, builder: ResponseBuilder) -> None:
         for citation in self._citations:

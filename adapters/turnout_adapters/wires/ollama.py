@@ -7,7 +7,7 @@ from pydantic_core import to_json
 
 from turnout_adapters.adapter import Target, WireCall
 from turnout_adapters.builder import ResponseBuilder
-from turnout_adapters.decoding import WholeTeller, an_object, number, objects, string
+from turnout_adapters.decoding import WholeTeller, an_object, number, objects, said, string, the_object
 from turnout_adapters.dialect import Dialect
 from turnout_adapters.envelope import seal
 from turnout_adapters.framing import Framing, Lines
@@ -107,6 +107,8 @@ class _Teller:
         self._thought = ""
 
     def whole(self, body: Mapping[str, Any], builder: ResponseBuilder) -> None:
+        if not body.get("error"):
+            the_object(body.get("message"), "message")
         self.tell(None, body, builder)
 
     def tell(self, name: str | None, fields: Mapping[str, Any], builder: ResponseBuilder) -> None:  # noqa: ARG002
@@ -117,7 +119,7 @@ class _Teller:
         thinking = string(message.get("thinking"))
         self._thought += thinking
         builder.thought(thinking)
-        text = string(message.get("content"))
+        text = said(message.get("content"))
         calls = objects(message.get("tool_calls"))
         if self._thought and (text or calls or fields.get("done")):
             builder.seal(seal(_FAMILY, [{"thinking": self._thought}]))

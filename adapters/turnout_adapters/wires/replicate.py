@@ -1,5 +1,6 @@
 """The replicate wire: a prediction is made, then asked for until it is done, or its stream is read."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from turnout_adapters.wires.text_events import TextEvents
 
 _PAUSE = 0.5
 """Seconds between two looks at a prediction that is not done; the first answer may already have waited a minute."""
+_ADDRESS = re.compile(r"[!-~]+")
 _UNDER_WAY = ("starting", "processing")
 _MAPPED = frozenset({"temperature", "top_p"})
 
@@ -58,11 +60,7 @@ class ReplicateWire(TranslatedWire):
             url = string(urls.get("get"))
         else:
             return None
-        own = urlsplit(url)
-        trusted = own.scheme in ("https", urlsplit(target.base_url).scheme) and (
-            own.hostname == urlsplit(target.base_url).hostname or (own.hostname or "").endswith(".replicate.com")
-        )
-        if not trusted:
+        if not _is_theirs(url, target.base_url):
             raise InvalidReplyError("the prediction's address is not the provider's", provider=self.provider)
         headers = headers_for(target, (), call.extra_headers, stream=call.stream)
         return Follow(HTTPRequest("GET", url, headers), 0.0 if call.stream else _PAUSE)
@@ -75,6 +73,8 @@ class ReplicateWire(TranslatedWire):
             told = string(fields.get("error")) or string(fields.get("status"))
             raise InternalServerError(f"{self.provider}: {told}", provider=self.provider, code="prediction_failed")
         output: object = fields.get("output")
+        if not isinstance(output, str | list) and (output is not None or fields.get("status") != "succeeded"):
+            raise InvalidReplyError("the prediction has no output", provider=self.provider)
         pieces = cast("list[object]", output) if isinstance(output, list) else [output]
         builder.text("".join(string(piece) for piece in pieces))
         metrics = an_object(fields.get("metrics"))
@@ -87,6 +87,17 @@ class ReplicateWire(TranslatedWire):
     def decoder(self, call: WireCall) -> TranslatedDecoder:
         """A decoder for one stream of text events."""
         return TranslatedDecoder(_Teller(self.provider), ResponseBuilder(call), TextEvents())
+
+
+def _is_theirs(url: str, base_url: str) -> bool:
+    """True for an address to which the key may go."""
+    try:
+        own, base = urlsplit(url), urlsplit(base_url)
+        host, _ = own.hostname or "", own.port  # which may be no number
+    except ValueError:
+        return False
+    known = host == base.hostname or host.endswith(".replicate.com")
+    return known and own.scheme in ("https", base.scheme) and _ADDRESS.fullmatch(url) is not None
 
 
 class _Teller:

@@ -5,7 +5,7 @@ from typing import Any
 
 from turnout_adapters.adapter import Target, WireCall
 from turnout_adapters.builder import ResponseBuilder
-from turnout_adapters.decoding import WholeTeller, an_object, number, objects, string
+from turnout_adapters.decoding import WholeTeller, an_object, number, objects, said, string
 from turnout_adapters.params import check_params
 from turnout_adapters.reading import read
 from turnout_adapters.refusals import stream_error
@@ -81,7 +81,7 @@ class _TextTeller:
             raise stream_error(fields, self._provider)
         builder.start(string(fields.get("model_id")) or None)
         for result in objects(fields.get("results"))[:1]:
-            builder.text(string(result.get("generated_text")))
+            builder.text(said(result.get("generated_text")))
             self._input = number(result.get("input_token_count")) or self._input
             builder.count(input=self._input, output=number(result.get("generated_token_count")))
             reason = string(result.get("stop_reason"))

@@ -5,12 +5,11 @@ Anthropic: `anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{li
 time (RFC 3339). What cannot be read, or says nothing of when it ends, is ignored.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from turnout.limits.quota import Unit
+from turnout_adapters.measures import count, duration, moment
 
 _LONGEST = 86_400.0
 """Seconds; a reset further away is taken to be a day away."""
@@ -20,10 +19,6 @@ _OPENAI: tuple[tuple[Unit, str], ...] = (("requests", "requests"), ("tokens", "t
 _ANTHROPIC: tuple[tuple[Unit, str], ...] = (
     ("requests", "requests"), ("tokens", "tokens"), ("input", "input-tokens"), ("output", "output-tokens"),
 )  # fmt: skip
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?", re.ASCII)
-_SECONDS = (86_400.0, 3600.0, 60.0, 1.0, 0.001)
-_WHOLE = re.compile(r"\d{1,15}", re.ASCII)
-_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -42,33 +37,17 @@ def remaining(headers: Mapping[str, str], now: float, unix: float) -> dict[Unit,
     found: dict[Unit, Remaining] = {}
     if "x-ratelimit-remaining-requests" in headers or "x-ratelimit-remaining-tokens" in headers:
         for unit, name in _OPENAI:
-            seconds = _duration(headers.get(f"x-ratelimit-reset-{name}", ""))
+            seconds = duration(headers.get(f"x-ratelimit-reset-{name}"))
             _note(found, unit, headers.get(f"x-ratelimit-remaining-{name}"), seconds, now)
     if "anthropic-ratelimit-requests-remaining" in headers or "anthropic-ratelimit-tokens-remaining" in headers:
         for unit, name in _ANTHROPIC:
-            seconds = _seconds_until(headers.get(f"anthropic-ratelimit-{name}-reset", ""), unix)
+            at = moment(headers.get(f"anthropic-ratelimit-{name}-reset"))
+            seconds = None if at is None else at - unix
             _note(found, unit, headers.get(f"anthropic-ratelimit-{name}-remaining"), seconds, now)
     return found
 
 
 def _note(found: dict[Unit, Remaining], unit: Unit, left: str | None, seconds: float | None, now: float) -> None:
-    if left is not None and seconds is not None and seconds > 0 and _WHOLE.fullmatch(left):
-        found[unit] = Remaining(int(left), now + min(seconds, _LONGEST))
-
-
-def _duration(text: str) -> float | None:
-    """ "1h2m3.5s", "120ms"; a bare number is seconds."""
-    if _NUMBER.fullmatch(text):
-        return float(text)
-    match = _DURATION.fullmatch(text) if 0 < len(text) <= 40 else None
-    if match is None:
-        return None
-    return sum(float(part) * unit for part, unit in zip(match.groups(), _SECONDS, strict=True) if part is not None)
-
-
-def _seconds_until(text: str, unix: float) -> float | None:
-    try:
-        when = datetime.fromisoformat(text)
-        return None if when.tzinfo is None else when.timestamp() - unix
-    except (ValueError, OverflowError):
-        return None
+    amount = count(left)
+    if amount is not None and seconds is not None and seconds > 0:
+        found[unit] = Remaining(amount, now + min(seconds, _LONGEST))

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from turnout_adapters.builder import ResponseBuilder
-from turnout_adapters.decoding import an_object, number, objects, parsed, string
+from turnout_adapters.decoding import an_object, number, objects, parsed, said, string, the_objects
 from turnout_adapters.envelope import seal
 from turnout_adapters.errors import InvalidReplyError
 from turnout_adapters.refusals import stream_error
@@ -39,7 +39,7 @@ class MessagesTeller:
     def whole(self, body: Mapping[str, Any], builder: ResponseBuilder) -> None:
         """A complete answer."""
         self._start(body, builder)
-        for block in objects(body.get("content")):
+        for block in the_objects(body.get("content"), "content"):
             self._open(block, builder)
             self._stop(builder)
         self._delta = body
@@ -86,7 +86,7 @@ class MessagesTeller:
         kind = block.get("type")
         if kind == "text":
             self._begin = builder.text_length()
-            builder.text(string(block.get("text")))
+            builder.text(said(block.get("text")))
         elif kind == "thinking":
             builder.close()
             builder.summary(string(block.get("thinking")))
@@ -101,7 +101,7 @@ class MessagesTeller:
     def _more(self, delta: Mapping[str, Any], builder: ResponseBuilder) -> None:
         kind = delta.get("type")
         if kind == "text_delta":
-            builder.text(string(delta.get("text")))
+            builder.text(said(delta.get("text")))
         elif kind == "thinking_delta":
             piece = string(delta.get("thinking"))
             self._thinking.append(piece)
@@ -111,7 +111,7 @@ class MessagesTeller:
         elif kind == "citations_delta":
             self._citations.append(an_object(delta.get("citation")))
         elif kind == "input_json_delta":
-            piece = string(delta.get("partial_json"))
+            piece = said(delta.get("partial_json"))
             if self._block.get("type") == "tool_use":
                 builder.arguments(piece)
             else:
@@ -172,7 +172,7 @@ class MessagesTeller:
 def annotation(citation: Mapping[str, Any], begin: int, end: int) -> dict[str, Any]:
     """A citation of the text between two offsets. What Responses has no name for is kept under `native`."""
     kind = string(citation.get("type"))
-    url = citation.get("url") or citation.get("source")
+    url = string(citation.get("url")) or string(citation.get("source"))
     if kind in ("web_search_result_location", "search_result_location") and url:
         bounds = {"start_index": begin, "end_index": end}
         title = string(citation.get("title"))

@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from turnout_adapters.blocks import BlockOrder
 from turnout_adapters.builder import ResponseBuilder
-from turnout_adapters.decoding import an_object, number, objects, string
+from turnout_adapters.decoding import an_object, number, objects, place, said, string, strings, the_object
 from turnout_adapters.envelope import seal
 from turnout_adapters.errors import InternalServerError
 from turnout_adapters.refusals import stream_error
@@ -57,11 +57,12 @@ class ChatTeller:
         usage = an_object(fields.get("usage")) or an_object(an_object(fields.get("x_groq")).get("usage"))
         if usage:
             count(usage, builder)
-        self._sources = [url for url in fields.get("citations") or self._sources if isinstance(url, str)]
+        self._sources = strings(fields.get("citations")) or self._sources
         for found in objects(fields.get("search_results")):
             self._titles[string(found.get("url"))] = string(found.get("title"))
         for choice in objects(fields.get("choices"))[:1]:
-            delta = an_object(choice.get("message" if self._is_whole else "delta"))
+            given = choice.get("message" if self._is_whole else "delta")
+            delta = the_object(given, "message") if self._is_whole or given is not None else an_object(None)
             self._delta(delta, an_object(choice.get("logprobs")), builder)
             if choice.get("finish_reason"):
                 self._finished(choice, builder)
@@ -144,6 +145,8 @@ class ChatTeller:
                     self._say(string(chunk.get("text")), [], builder)
         elif isinstance(content, dict):
             self._say(to_json(content).decode(), [], builder)
+        else:
+            said(content)
 
     def _say(self, text: str, logprobs: list[Any], builder: ResponseBuilder) -> None:
         if text:
@@ -181,7 +184,7 @@ class ChatTeller:
             if not custom:
                 self._order.put(key, lambda: self._begin(slot, signed, builder))
         given: object = function.get("input") if custom else function.get("arguments")
-        piece = to_json(given).decode() if isinstance(given, dict) else string(given)
+        piece = to_json(given).decode() if isinstance(given, dict) else said(given)
         if piece:
             slot["text"] += piece
             if not slot["custom"]:
@@ -189,11 +192,11 @@ class ChatTeller:
 
     def _slot(self, call: Mapping[str, Any]) -> object:
         """Which call a piece belongs to: by index, else by id, else the last one. A new one ends those before it."""
-        key: object = call.get("index")
+        key: object = place(call.get("index"))
+        call_id = string(call.get("id"))
         if key is None:
-            key = call.get("id") or self._last
+            key = call_id or self._last
         known = self._calls.get(key)
-        call_id = call.get("id")
         if known is not None and call_id and known["id"] != call_id and an_object(call.get("function")).get("name"):
             key = (key, call_id)
         if key not in self._calls:
@@ -245,7 +248,7 @@ def _merge(details: list[dict[str, Any]], piece: Mapping[str, Any]) -> None:
         details.append(dict(piece))
         return
     for name, value in piece.items():
-        if name in ("text", "summary", "data", "signature") and isinstance(value, str) and last.get(name):
+        if name in ("text", "summary", "data", "signature") and isinstance(value, str) and string(last.get(name)):
             last[name] += value
         elif value is not None:
             last[name] = value

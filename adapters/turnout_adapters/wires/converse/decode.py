@@ -7,7 +7,7 @@ from pydantic_core import to_json
 
 from turnout_adapters.blocks import BlockOrder
 from turnout_adapters.builder import ResponseBuilder
-from turnout_adapters.decoding import an_object, number, objects, parsed, string
+from turnout_adapters.decoding import an_object, number, objects, parsed, place, said, string, the_object, the_objects
 from turnout_adapters.envelope import seal
 from turnout_adapters.errors import InternalServerError
 
@@ -39,7 +39,8 @@ class ConverseTeller:
     def whole(self, body: Fields, builder: ResponseBuilder) -> None:
         """A complete answer, told as the stream that it could have been."""
         builder.start()
-        content = objects(an_object(an_object(body.get("output")).get("message")).get("content"))
+        message = the_object(the_object(body.get("output"), "output").get("message"), "message")
+        content = the_objects(message.get("content"), "content")
         for index, block in enumerate(content):
             self._whole_block(index, block, builder)
         self.tell("messageStop", body, builder)
@@ -68,7 +69,7 @@ class ConverseTeller:
 
     def tell(self, name: str | None, fields: Fields, builder: ResponseBuilder) -> None:
         """One event."""
-        index = fields.get("contentBlockIndex")
+        index = place(fields.get("contentBlockIndex"))
         if name == "messageStart":
             builder.start()
         elif name == "contentBlockStart":
@@ -120,7 +121,7 @@ class ConverseTeller:
         if reasoning:
             self._reasoning(index, block, reasoning, builder)
         elif "toolUse" in delta:
-            piece = string(an_object(delta.get("toolUse")).get("input"))
+            piece = said(an_object(delta.get("toolUse")).get("input"))
             if "native" in block:
                 block["text"] += piece
             else:
@@ -134,7 +135,7 @@ class ConverseTeller:
             fields = {"result": data, "status": "completed"}
             self._order.put(index, lambda: builder.item("image_generation_call", fields))
         elif "text" in delta:
-            self._say(index, block, string(delta.get("text")), builder)
+            self._say(index, block, said(delta.get("text")), builder)
 
     def _say(self, index: object, block: dict[str, Any], text: str, builder: ResponseBuilder) -> None:
         def action() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from turnout_adapters.builder import ResponseBuilder
-from turnout_adapters.decoding import an_object, number, objects, string
+from turnout_adapters.decoding import an_object, counts, number, objects, said, string, strings, the_objects
 from turnout_adapters.envelope import seal
 from turnout_adapters.errors import InternalServerError
 from turnout_adapters.refusals import stream_error
@@ -52,7 +52,8 @@ class GeminiTeller:
             builder.keep(candidate, _READ)
             self._grounding |= an_object(candidate.get("groundingMetadata"))
             logprobs = _logprobs(an_object(candidate.get("logprobsResult")))
-            for part in objects(an_object(candidate.get("content")).get("parts")):
+            parts = an_object(candidate.get("content")).get("parts")
+            for part in [] if parts is None else the_objects(parts, "content"):
                 self._seen = True
                 self._part(part, logprobs, builder)
                 logprobs = []
@@ -105,7 +106,7 @@ class GeminiTeller:
             return
         self._end_thought(builder)
         if "text" in part:
-            self._say(string(part.get("text")), signature, logprobs, builder)
+            self._say(said(part.get("text")), signature, logprobs, builder)
         elif "functionCall" in part:
             self._carry(signature, builder)
             self._call(an_object(part.get("functionCall")), builder)
@@ -183,15 +184,15 @@ class GeminiTeller:
         chunks = [an_object(chunk.get("web")) for chunk in objects(self._grounding.get("groundingChunks"))]
         for support in objects(self._grounding.get("groundingSupports")):
             begin, end = self._bounds(an_object(support.get("segment")))
-            for index in map(number, support.get("groundingChunkIndices") or ()):
-                if 0 <= index < len(chunks):
+            for index in counts(support.get("groundingChunkIndices")):
+                if index < len(chunks):
                     url, title = string(chunks[index].get("uri")), string(chunks[index].get("title"))
                     bounds = {"start_index": begin, "end_index": end}
                     builder.annotate({"type": "url_citation", "url": url, "title": title, **bounds})
-        queries = self._grounding.get("webSearchQueries")
+        queries = strings(self._grounding.get("webSearchQueries"))
         if queries:
             found = [{"type": "url", "url": string(chunk.get("uri"))} for chunk in chunks if chunk.get("uri")]
-            action = {"type": "search", "query": queries[0], "queries": list(queries), "sources": found}
+            action = {"type": "search", "query": queries[0], "queries": queries, "sources": found}
             fields = {"status": "completed", "action": action, "encrypted_content": seal(FAMILY, [])}
             builder.item("web_search_call", fields)
 
