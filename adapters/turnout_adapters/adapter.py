@@ -81,6 +81,8 @@ class HTTPRequest:
     """For `response.warnings`: parameters that were left out or only nearly honoured."""
     notes: tuple[str, ...] = ()
     """For `response.route.notes`: what of the conversation could not come along."""
+    repeatable: bool = True
+    """It may go out again on a new connection if the one that was kept turns out to be dead."""
 
     def __repr__(self) -> str:
         return f"HTTPRequest({self.method} {self.url}, {len(self.body)} bytes)"

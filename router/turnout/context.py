@@ -154,6 +154,18 @@ class Observation(NamedTuple):
     """What the strategy's `started` returned for this attempt."""
 
 
+def acts(fields: Mapping[str, Any]) -> bool:
+    """True if a second copy of a call would do something again: a background response, what is added to a provider's
+    conversation, tools that the provider calls at others' servers."""
+    tools: object = fields.get("tools")
+    listed = cast("Sequence[object]", tools) if isinstance(tools, list | tuple) else ()
+    return bool(fields.get("background") or fields.get("conversation") or any(map(_acts_elsewhere, listed)))
+
+
+def _acts_elsewhere(tool: object) -> bool:
+    return isinstance(tool, Mapping) and cast("Mapping[str, Any]", tool).get("type") == "mcp"
+
+
 def estimate_tokens(call: Call) -> Usage:
     """A call's likely size, without a tokenizer: a quarter of its characters, and the output it may make (or 256)."""
     if call.operation not in ("create", "compact"):

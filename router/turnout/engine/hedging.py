@@ -5,11 +5,11 @@ Finagle's BackupRequestFilter, for a budget that bounds the extra load. The race
 """
 
 from collections import deque
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping
 from math import inf
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from turnout.context import AttemptFinished, Call
+from turnout.context import AttemptFinished, Call, acts
 from turnout.deployment import ModelGroup
 from turnout.engine import budget
 from turnout.engine.attempt import Send, attempt_timeout, note_failure
@@ -132,16 +132,8 @@ def may_be_repeated(call: Call, spec: "DeploymentSpec") -> bool:
     if call.operation != "create" or not call.hedge:
         return False
     fields = {**spec.defaults, **spec.extra_body, **call.body, **call.extra_body}
-    if fields.get("background") or fields.get("conversation"):
-        return False
-    if fields.get("store") is True and (call.wire or spec.adapter.wire) == "openai-responses":
-        return False
-    tools: object = fields.get("tools")
-    return not any(map(_acts_elsewhere, cast("Sequence[object]", tools) if isinstance(tools, list | tuple) else ()))
-
-
-def _acts_elsewhere(tool: object) -> bool:
-    return isinstance(tool, Mapping) and cast("Mapping[str, Any]", tool).get("type") == "mcp"
+    stored = fields.get("store") is True and (call.wire or spec.adapter.wire) == "openai-responses"
+    return not stored and not acts(fields)
 
 
 class Race(Generic[A]):

@@ -3,10 +3,10 @@
 import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, TypeVar
 
-from turnout.context import Call
+from turnout.context import Call, acts
 from turnout.engine.leases import Lease
 from turnout.engine.port import IO
 from turnout.errors import BadRequestError, InvalidReplyError, TurnoutError
@@ -90,7 +90,7 @@ class Line:
             text = f"the call cannot be written in the form of {self.provider} ({name})"
             raise BadRequestError(text, provider=self.provider) from error
         self.lease.notes, self.lease.warnings = request.notes, request.warnings
-        return request
+        return replace(request, repeatable=False) if acts(wired.body) or acts(wired.extra_body) else request
 
     def _log(self, what: str, error: Exception) -> None:
         """The traceback, with neither the chain nor more of the exception's text than its beginning."""

@@ -209,7 +209,7 @@ class BlockingIO:
                 try:
                     response = self._pool(origin).handle_request(self._outgoing(request, patience))
                 except (httpcore2.NetworkError, httpcore2.RemoteProtocolError):
-                    if not patience.reused or patience.heard:
+                    if not patience.reused or patience.heard or not request.repeatable:
                         raise
                     patience.socket, fresh = None, self._new_pool(origin)
                     response = fresh.handle_request(self._outgoing(request, patience))

@@ -179,7 +179,7 @@ class EventLoopIO:
             try:
                 answer = await pool.send(request, exchange)
             except pool.broken:
-                if not exchange.reused or exchange.heard:
+                if not exchange.reused or exchange.heard or not request.repeatable:
                     raise
                 fresh = self._new_pool(origin)
                 answer = await _alone(fresh, request, exchange)

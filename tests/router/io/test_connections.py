@@ -73,6 +73,17 @@ def test_a_connection_that_had_begun_to_answer_is_not_replaced(api: Any) -> None
     assert server.requests == 2
 
 
+@pytest.mark.parametrize("given", [{"background": True}, {"conversation": "conv_1"}, {"tools": [{"type": "mcp"}]}])
+def test_what_would_do_something_twice_is_not_sent_twice(api: Any, given: dict[str, Any]) -> None:
+    server = Hanging(1)
+    with listening(server) as url, api(url, accept_raw_ids=True, transcripts=False) as call:
+        call()
+        with pytest.raises(TurnoutError):
+            call(extra_body=given)
+        assert call.router.status()[0].consecutive_failures == 1
+    assert server.requests == 2
+
+
 def test_an_answer_larger_than_the_router_takes_is_refused(api: Any) -> None:
     body = json.dumps(response_body("x" * 20_000)).encode()
 
