@@ -101,6 +101,7 @@ def row(name: str, account: str | None = None, group: str = GROUP, **params: Any
 def held_by(router: Router) -> int:
     """What a Router still holds when nobody calls: places on deployments, probes, and places in its queues."""
     fleet = router._fleet
+    fleet.catch_up()  # with what finalizers left
     held = sum(one.in_flight + one.health.probing for one in fleet.deployments.values())
     return held + sum(lines_of(router)) + sum(map(len, fleet._queues._watchers.values()))
 

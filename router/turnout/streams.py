@@ -217,7 +217,7 @@ class StreamCore:
         if not self.closed:
             self.closed = True
             self._fleet.abandon(self.served.lease, self._io.now())
-            self.served.answer.body.abandon()
+            self.served.answer.body.abandon(self._fleet.catch_up)
 
 
 class _Base:

@@ -25,6 +25,7 @@ from turnout_adapters.kinds import Kind
 
 LATE = 0.01
 """Virtual seconds by which a call may end after its deadline."""
+_PATIENT = 1.0
 _MOST_ANNOUNCED = 8
 _HEALTH_OF_CLOSED = {"failures": 0, "success": 1.0, "samples": 0, "open_until": None, "auth_failures": 0}
 
@@ -297,6 +298,7 @@ class Invariants(Observer):
         if after["open_until"] is not None and after["open_until"] != before["open_until"]:
             self.opened[one] = now
         answered = exchange is not None and exchange.end == "answered"
+        silent = status is None and (exchange is None or exchange.end == "given up")
         if recorded and not answered:
             facts.failed_groups.add(one.spec.model_group)
             retries = facts.planned.options.get("num_retries", self.world.settings["num_retries"])
@@ -316,6 +318,14 @@ class Invariants(Observer):
                 raise Violation(f"call {number} {what} and the health of {one.id} went from {before} to {after}")
         elif answered and ((one.health.failures and self._is_newer(exchange)) or one.health.last_success != now):
             raise Violation(f"call {number} was answered by {one.id}, which counts {one.health.failures} failures")
+        elif (
+            not answered
+            and status is None
+            and _is_impatient(facts)
+            and (exchange is None or exchange.end == "given up")
+        ):
+            if after != before:
+                raise Violation(f"call {number} gave {one.id} no time, and its health went from {before} to {after}")
         elif not answered and self._is_only_slow(lease, exchange, before):
             if after != before:
                 raise Violation(f"{one.id} only kept call {number} waiting, and went from {before} to {after}")
@@ -397,3 +407,9 @@ def marker(number: int) -> str:
 def _named(request: HTTPRequest, body: Mapping[str, Any]) -> str:
     previous = body.get("previous_response_id")
     return f"{request.method}{' stream' if body.get('stream') else ''}{f' after {previous[:12]}' if previous else ''}"
+
+
+def _is_impatient(facts: Facts) -> bool:
+    """The caller itself gave less than a second, and that it ran out proves nothing."""
+    own = [facts.planned.options.get(name) for name in ("timeout", "attempt_timeout")]
+    return any(one is not None and one < _PATIENT for one in own)

@@ -32,6 +32,7 @@ class Steps:
     def step(self, idle: bool) -> None:
         """`idle`: nothing more happens before time moves on."""
         seen = self._all
+        seen.fleet.catch_up()
         if seen.broken is not None:
             raise seen.broken
         for one, count in seen.leased.items():

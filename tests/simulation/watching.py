@@ -191,9 +191,9 @@ class _WatchedBody:
         self._over("given up")
         await self._body.close()
 
-    def abandon(self) -> None:
+    def abandon(self, then: Any = None) -> None:
         self._over("given up")
-        self._body.abandon()
+        self._body.abandon(then)
 
     def _over(self, end: End) -> None:
         if self._exchange.end is None:
@@ -221,7 +221,7 @@ class WatchedFleet:
 
     def __init__(self, fleet: Fleet, watch: Any) -> None:
         self._watch = watch
-        choose, release, join = fleet.choose, fleet.release, fleet.join
+        choose, release, join = fleet.choose, fleet._release, fleet.join
 
         def chosen(destination: Any, call: Any, tries: Tries, now: float, rng: Any, **how: Any) -> Any:
             before = watch.before_choice(destination, call, tries, now, how.get("ticket"))
@@ -231,7 +231,7 @@ class WatchedFleet:
 
         def released(lease: Lease, now: float, record: Any, *more: Any) -> None:
             before = watch.before_release(lease, now, record)
-            release(lease, now, record, *more)
+            release(lease, now, record, *more)  # at once, or when what a finalizer left is given back
             watch.after_release(lease, before, now)
 
         def joined(destination: Any, call: Any, waiter: Any) -> Any:
@@ -239,7 +239,7 @@ class WatchedFleet:
             watch.joined(ticket, destination, call)
             return ticket
 
-        fleet.choose, fleet.release, fleet.join = chosen, released, joined  # type: ignore[method-assign]
+        fleet.choose, fleet._release, fleet.join = chosen, released, joined  # type: ignore[method-assign]
 
 
 __all__ = ["CALL", "EPOCH", "End", "Exchange", "Log", "Observer", "Violation", "WatchedFleet", "WatchedLoop",

@@ -35,8 +35,11 @@ class ByteStream(Protocol):
         """Releases the connection; closes it if the body was not read to its end."""
         ...
 
-    def abandon(self) -> None:
-        """As close(), from a finalizer: takes no lock, waits for nothing, and may run in any thread."""
+    def abandon(self, then: Callable[[], None] | None = None) -> None:
+        """As close(), from a finalizer: takes no lock, waits for nothing, and may run in any thread.
+
+        `then` is called soon, outside of it, where there is an event loop to do so.
+        """
         ...
 
 

@@ -105,7 +105,7 @@ class BlockingBody:
         if self._fresh is not None:
             self._fresh.close()
 
-    def abandon(self) -> None:
+    def abandon(self, then: Callable[[], None] | None = None) -> None:  # noqa: ARG002 (there is no event loop)
         """From a finalizer: hangs up, and leaves the rest to whoever uses this port next."""
         if self.patience.socket is not None:
             self.patience.socket.hang_up()

@@ -97,8 +97,10 @@ class LoopBody:
             if self._fresh is not None:
                 await self._fresh.close()
 
-    def abandon(self) -> None:
+    def abandon(self, then: Callable[[], None] | None = None) -> None:
         """Closes from a finalizer: soon, in the loop that owns the connection."""
+        if then is not None:
+            _call_in(self._loop, then)
         _call_in(self._loop, partial(_begin, self._loop, self.close))
 
 

@@ -137,9 +137,9 @@ class _Body:
         """Closes the connection."""
         await self._body.close()
 
-    def abandon(self) -> None:
+    def abandon(self, then: Callable[[], None] | None = None) -> None:
         """As close()."""
-        self._body.abandon()
+        self._body.abandon(then)
 
 
 class NoThreads(BlockingIO):

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -151,7 +151,7 @@ class VirtualBody:
         """Closes the connection."""
         self._call.end()
 
-    def abandon(self) -> None:
+    def abandon(self, then: Callable[[], None] | None = None) -> None:  # noqa: ARG002 (in here nobody waits for it)
         """As close()."""
         self._call.end()
 
