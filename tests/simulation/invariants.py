@@ -318,12 +318,7 @@ class Invariants(Observer):
                 raise Violation(f"call {number} {what} and the health of {one.id} went from {before} to {after}")
         elif answered and ((one.health.failures and self._is_newer(exchange)) or one.health.last_success != now):
             raise Violation(f"call {number} was answered by {one.id}, which counts {one.health.failures} failures")
-        elif (
-            not answered
-            and status is None
-            and _is_impatient(facts)
-            and (exchange is None or exchange.end == "given up")
-        ):
+        elif silent and _is_impatient(facts):
             if after != before:
                 raise Violation(f"call {number} gave {one.id} no time, and its health went from {before} to {after}")
         elif not answered and self._is_only_slow(lease, exchange, before):
