@@ -1,6 +1,6 @@
 """Connection pools of one event loop for one address: what they have in common, and the default, httpcore2's."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Protocol
 
 import anyio
@@ -112,13 +112,16 @@ class _HttpcoreAnswer:
         self.status = response.status
         self.headers = lower(response.headers)
         self._response = response
-        self._parts: AsyncIterator[bytes] = response.aiter_stream()
+        self._parts: AsyncGenerator[bytes] = response.aiter_stream()
 
     async def read(self) -> bytes:
         return await anext(self._parts, b"")
 
     async def close(self) -> None:
-        await self._response.aclose()
+        try:
+            await self._parts.aclose()  # else the event loop would, when it ends, in the middle of this
+        finally:
+            await self._response.aclose()
 
 
 class HttpcorePool:
