@@ -27,19 +27,19 @@ def sse(events: list[Json], *, named: bool = False, done: bool = False) -> bytes
     return "".join([*lines, "data: [DONE]\n\n" if done else ""]).encode()
 
 
-def frame(headers: dict[str, str], payload: Json) -> bytes:
+def frame(headers: dict[str, str], payload: Json | bytes) -> bytes:
     """One AWS event-stream frame."""
     packed = b"".join(
         bytes([len(name)]) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
         for name, value in headers.items()
     )
-    body = json.dumps(payload).encode()
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     prelude = struct.pack(">II", 16 + len(packed) + len(body), len(packed))
     start = prelude + struct.pack(">I", binascii.crc32(prelude)) + packed + body
     return start + struct.pack(">I", binascii.crc32(start))
 
 
-def event_frame(name: str, payload: Json) -> bytes:
+def event_frame(name: str, payload: Json | bytes) -> bytes:
     return frame({":event-type": name, ":content-type": "application/json", ":message-type": "event"}, payload)
 
 

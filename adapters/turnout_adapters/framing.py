@@ -32,9 +32,10 @@ class Framing(Protocol):
 
 
 class Lines:
-    """One JSON object on each line."""
+    """One JSON object on each line, of up to `longest` bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = _LONGEST) -> None:
+        self._longest = longest
         self._buffer = bytearray()
         self.marked = False
 
@@ -47,13 +48,13 @@ class Lines:
     def feed(self, piece: bytes) -> Iterator[tuple[str | None, bytes]]:
         """Complete lines."""
         self._buffer += piece
-        if len(self._buffer) > _LONGEST:
-            raise InvalidReplyError(f"a line of the stream is longer than {_LONGEST} bytes")
         while (end := self._buffer.find(b"\n")) >= 0:
             line = bytes(self._buffer[:end]).strip()
             del self._buffer[: end + 1]
             if line:
                 yield None, line
+        if len(self._buffer) > self._longest:
+            raise InvalidReplyError(f"a line of the stream is longer than {self._longest} bytes")
 
     def rest(self) -> Iterator[tuple[str | None, bytes]]:
         """The last line may lack its line end."""
@@ -91,19 +92,20 @@ class Nested:
 
 
 class Whole:
-    """An answer that comes in one piece, for providers that do not stream."""
+    """An answer that comes in one piece of up to `longest` bytes, for providers that do not stream."""
 
     pending = False
     marked = False
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = _LONGEST) -> None:
+        self._longest = longest
         self._buffer = bytearray()
 
     def feed(self, piece: bytes) -> Iterable[tuple[str | None, bytes]]:
         """Nothing yet."""
         self._buffer += piece
-        if len(self._buffer) > _LONGEST:
-            raise InvalidReplyError(f"the answer is longer than {_LONGEST} bytes")
+        if len(self._buffer) > self._longest:
+            raise InvalidReplyError(f"the answer is longer than {self._longest} bytes")
         return ()
 
     def rest(self) -> Iterable[tuple[str | None, bytes]]:

@@ -57,7 +57,7 @@ def duration(value: object) -> float | None:
         return bare
     parts = list(_PART.finditer(value.strip(" \t")))
     units = [_ORDER.index(one[2]) for one in parts]
-    if "".join(one[0] for one in parts) != value.strip(" \t") or units != sorted(set(units)):
+    if not parts or "".join(one[0] for one in parts) != value.strip(" \t") or units != sorted(set(units)):
         return None
     return amount(sum(float(one[1]) * _UNITS[one[2]] for one in parts))
 

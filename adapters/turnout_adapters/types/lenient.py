@@ -43,9 +43,9 @@ def _mended(model: type[R], fields: Mapping[str, Any], error: ValidationError) -
     if usage is not None:
         kept["usage"] = usage
     aside = {name: opened(fields[name]) for name in sorted(odd) if fields[name] is not None}
-    before = as_mapping(fields.get("native"))
+    before = fields.get("native")
     if aside:
-        kept["native"] = opened({**(before or {}), **aside})
+        kept["native"] = opened({**(as_mapping(before) or ({} if before is None else {"native": before})), **aside})
     return model.model_validate(kept)
 
 

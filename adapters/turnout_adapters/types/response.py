@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, PlainValidator, SerializeAsAny
+from pydantic import Field, FiniteFloat, PlainValidator, SerializeAsAny
 
 from turnout_adapters.types.base import Count, Node, Open, Result, as_mapping, opened
 from turnout_adapters.types.items import AnyItem, OutputItem
@@ -57,7 +57,7 @@ class Response(Result):
     essential: ClassVar[frozenset[str]] = frozenset({"id", "output"})
     id: str
     object: str = "response"
-    created_at: float = 0
+    created_at: FiniteFloat = 0
     status: str | None = None
     model: str = ""
     output: list[OutputItem] = []
@@ -66,10 +66,10 @@ class Response(Result):
     instructions: Node = None
     metadata: dict[str, Any] | None = None
     parallel_tool_calls: bool | None = True
-    temperature: float | None = None
+    temperature: FiniteFloat | None = None
     tool_choice: Node = "auto"
     tools: list[Node] | None = []
-    top_p: float | None = None
+    top_p: FiniteFloat | None = None
     max_output_tokens: int | None = None
     previous_response_id: str | None = None
     reasoning: Node = None
