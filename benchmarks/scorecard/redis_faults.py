@@ -12,12 +12,13 @@ process of its own, beside scenarios that do not.
 import argparse
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +166,9 @@ def in_background(seed: int = 0) -> Iterator[Callable[[], CorrectnessResult]]:
     Leaving the block early ends that process and all that it has started.
     """
     command = [sys.executable, "-m", "benchmarks.scorecard.redis_faults", "--json", "--seed", str(seed)]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
 
     def result() -> CorrectnessResult:
         try:
@@ -181,11 +184,12 @@ def in_background(seed: int = 0) -> Iterator[Callable[[], CorrectnessResult]]:
     finally:
         if running.poll() is None:
             running.send_signal(signal.SIGINT)
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 running.communicate(timeout=10)
-            except subprocess.TimeoutExpired:
-                running.kill()
-                running.wait()
+            # an interrupt between the start of a server and the name it gets leaves that server to nobody
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
 
 from benchmarks.scorecard import broken_streams, redis_faults
@@ -17,6 +18,7 @@ from benchmarks.scorecard.redis_faults import Onlooker, judge, says_nothing
 from benchmarks.scorecard.throttled_origin import Layout, throttled_origin
 from benchmarks.shared_state import Ended, Outcome, Phase, Worker
 from tests.conftest import row
+from tests.valkey import eventually
 from turnout import Router
 from turnout.continuity.ids import IdCodec, Owned, _unpacked
 from turnout.engine.fleet import Fleet
@@ -197,8 +199,10 @@ def test_leaving_early_ends_what_runs_in_the_background(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(redis_faults.subprocess, "Popen", Noted)
     with redis_faults.in_background():
-        assert started[0].poll() is None
-    assert started[0].poll() is not None
+        leader = psutil.Process(started[0].pid)
+        eventually(leader.children, "a process that it starts", 60)
+        all_of_it = [leader, *leader.children(recursive=True)]
+    assert not psutil.wait_procs(all_of_it, timeout=15)[1]
 
 
 # --- all of them
