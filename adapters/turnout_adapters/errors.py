@@ -59,6 +59,7 @@ class TurnoutError(Exception):
         retry_after: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        message = _writable(message)
         super().__init__(message)
         self.message = message
         if status is not None:
@@ -84,7 +85,12 @@ class TurnoutError(Exception):
     def __str__(self) -> str:
         told = [("status", self.status), ("deployment", self.deployment), ("request id", self.request_id)]
         facts = ", ".join(f"{name} {value}" for name, value in told if value is not None)
-        return f"{self.message} ({facts})" if facts else self.message
+        return _writable(f"{self.message} ({facts})" if facts else self.message)
+
+
+def _writable(text: str) -> str:
+    """The text with half a surrogate pair spelled out: JSON can carry one, a log or a terminal in UTF-8 cannot."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class ConfigError(TurnoutError, ValueError):
