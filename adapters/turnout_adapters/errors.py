@@ -90,7 +90,7 @@ class TurnoutError(Exception):
 
 def _writable(text: str) -> str:
     """The text with half a surrogate pair spelled out: JSON can carry one, a log or a terminal in UTF-8 cannot."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 class ConfigError(TurnoutError, ValueError):

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tests.chaos.actors import Stage, acting, collector, event_loops, forks, membership, row, sync_calls
@@ -38,8 +38,9 @@ def upstream(seed: int) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{int(server.stdout.readline())}"
     finally:
+        server.kill()
+        server.wait()
         server.stdin.close()
-        server.wait(10)
         server.stdout.close()
 
 
@@ -50,8 +51,13 @@ def memory() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
-def sockets() -> int:
-    return sum(os.path.exists(f"/proc/self/fd/{one}") for one in os.listdir("/proc/self/fd"))
+def files() -> list[str]:
+    """What this process has open."""
+    found: list[str] = []
+    for one in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(f"/proc/self/fd/{one}"))
+    return found
 
 
 def play(stage: Stage, seconds: float) -> int:
@@ -84,8 +90,8 @@ def wrongs(stage: Stage, grown: int, opened: int) -> list[str]:
         found.append(f"still in flight: {held}")
     stage.router.close()
     gc.collect()
-    if sockets() > opened + MOST_SOCKETS:
-        found.append(f"{sockets()} files open, {opened} before")
+    if len(left := files()) > opened + MOST_SOCKETS:
+        found.append(f"{len(left)} files open, {opened} before: {left}")
     if grown > MOST_GROWTH:
         found.append(f"memory grew by {grown} KiB")
     missing = [name for name in ("answers", "async answers", "streams", "children") if not stage.counts[name]]
@@ -115,7 +121,7 @@ def main() -> int:
     )
     threading.excepthook = lambda what: faults.append(f"in {what.thread}: {what.exc_value!r}")
     with upstream(given.seed) as url:
-        opened = sockets()
+        opened = len(files())
         rows = [row(url, number) for number in range(6)]
         stage = Stage(Router(rows, id_secret="x" * 32, cooldown_time=0.2, max_wait=1), url, given.seed)
         stage.router._looping._fast &= not given.slow  # type: ignore[attr-defined]
