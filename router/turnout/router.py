@@ -212,9 +212,11 @@ class Router:
     def close(self) -> None:
         """Closes the connections of the sync methods, and ends the threads that talk to shared stores.
 
-        What was not written yet is, within a second for each store. A later call starts the threads again.
+        What was not written yet is, within a second for each store. A later call starts the threads again. Connections
+        of event loops that are closed end too; those of loops that run are `aclose`'s.
         """
         self._blocking.close()
+        self._looping.forget_closed()
         self._parts.close()
 
     async def aclose(self) -> None:

@@ -124,6 +124,10 @@ class LoopIO(IO, Protocol):
         """Closes the connections of the running event loop."""
         ...
 
+    def forget_closed(self) -> None:
+        """Lets go of the connections of event loops that were closed before their connections were."""
+        ...
+
 
 def run_without_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     """Runs a coroutine whose port blocks, so that it never suspends; works inside a running event loop too.

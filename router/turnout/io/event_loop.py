@@ -216,7 +216,7 @@ class EventLoopIO:
 
     def waiter(self) -> LoopWaiter:
         """A task's place to wait at."""
-        self._forget_closed()  # what they hold may be what this call waits for
+        self.forget_closed()  # what they hold may be what this call waits for
         return LoopWaiter(asyncio.get_running_loop())
 
     async def wait(self, waiter: Waiter, seconds: float) -> None:
@@ -240,14 +240,15 @@ class EventLoopIO:
         loop = asyncio.get_running_loop()
         pools = self._pools.get(loop)
         if pools is None:
-            self._forget_closed()
+            self.forget_closed()
             pools = self._pools[loop] = {}
         pool = pools.get(origin)
         if pool is None:
             pool = pools[origin] = self._new_pool(origin)
         return pool
 
-    def _forget_closed(self) -> None:
+    def forget_closed(self) -> None:
+        """Lets go of the connections of event loops that were closed before their connections were."""
         for loop in [one for one in list(self._pools) if one.is_closed()]:
             _let_go(self._pools.pop(loop, {}).values())
 

@@ -113,6 +113,9 @@ class SimulatedIO:
     async def close(self) -> None:
         """There is nothing to close."""
 
+    def forget_closed(self) -> None:
+        """There is nothing to let go of."""
+
 
 class _Body:
     """A body whose pauses are bounded, as by the read timeout of a connection."""

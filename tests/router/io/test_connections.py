@@ -1,6 +1,7 @@
 """Connections that are used again, and what one Router takes of an answer. Both APIs, both async transports."""
 
 import asyncio
+import gc
 import json
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 from tests.conftest import in_flight
 from tests.router.io.conftest import GOOD, STREAM, chunk, events, response_body, router_at, whole
 from tests.servers import listening, read_request
-from turnout import InvalidReplyError, TurnoutError
+from tests.valkey import eventually
+from turnout import InvalidReplyError, Router, TurnoutError
 
 Call = Callable[..., Any]
 
@@ -141,3 +143,31 @@ def test_a_stream_that_is_looked_at_with_a_limit_never_seems_complete(fast: bool
 
     with listening(talk) as url:
         asyncio.run(run(url))
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["aiohttp", "httpcore2"])
+def test_a_router_that_is_closed_keeps_no_connection_of_a_closed_event_loop(fast: bool) -> None:
+    now_open: set[Any] = set()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        now_open.add(writer)
+        try:
+            await read_request(reader)
+        except (OSError, asyncio.IncompleteReadError):
+            now_open.remove(writer)
+            raise
+        writer.write(whole(GOOD))
+
+    async def eight(router: Router) -> None:
+        await asyncio.gather(*(router.aresponses("g", "hello") for _ in range(8)))
+
+    def are_closed() -> bool:
+        gc.collect()
+        return not now_open
+
+    with listening(talk) as url:
+        router = router_at(url, fast)
+        asyncio.run(eight(router))
+        assert len(now_open) == 8
+        router.close()
+        eventually(are_closed, "connections to end")
